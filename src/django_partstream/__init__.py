@@ -1,0 +1,32 @@
+"""Slow Django APIs answer at once, big writes are safe.
+
+The names below are loaded when they are first used (PEP 562), so that importing
+the package needs neither settings nor an app registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .parts.part import lazy
+    from .views import ProgressiveView
+
+__all__ = ("ProgressiveView", "lazy")
+
+_HOMES = {
+    "ProgressiveView": "django_partstream.views",
+    "lazy": "django_partstream.parts.part",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,158 @@
+"""`settings.PARTSTREAM`, read once into one frozen, typed value.
+
+`conf.current()` is the only way in. It is read anew after `override_settings`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+from typing import Any, Literal, get_args
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+__all__ = ("QueueName", "Settings", "current")
+
+QueueName = Literal["embedded", "database", "arq"]
+
+MIB = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The `PARTSTREAM` dict, each key in lower case. Seconds, bytes and rows."""
+
+    #: Where jobs run: in the ASGI process, in `partstream_worker` processes that
+    #: poll the table, or on arq workers. Default: arq when REDIS_URL is set.
+    queue: QueueName = "embedded"
+    #: For arq. The channel layer has its own setting, CHANNEL_LAYERS.
+    redis_url: str | None = None
+
+    #: Rows that are validated and written together.
+    batch_size: int = 2_000
+    #: Rows that a request answers at once; more become a job.
+    sync_max_rows: int = 10_000
+    max_rows: int = 10_000_000
+    max_upload_bytes: int = 1024 * MIB
+
+    #: A job whose worker has not been heard of for so long is taken over.
+    lease_seconds: float = 20.0
+    sweep_seconds: float = 10.0
+    #: How often a follower re-reads a job's row when no message arrives.
+    poll_seconds: float = 5.0
+
+    chunk_size: int = 2
+    max_chunk_size: int = 100
+    cursor_ttl_seconds: float = 3600.0
+    max_parts: int = 100
+    #: Per stream.
+    max_running_parts: int = 32
+    #: Per process: threads, and so connections, of sync parts.
+    threads: int = dataclasses.field(
+        default_factory=lambda: min(8, 4 + (os.cpu_count() or 1))
+    )
+    stream_deadline_seconds: float = 300.0
+    heartbeat_seconds: float = 15.0
+
+    init_timeout_seconds: float = 10.0
+    subscriptions_per_socket: int = 32
+    send_timeout_seconds: float = 30.0
+    #: Headers of `connection_init` that count, beside Authorization and
+    #: Accept-Language.
+    socket_headers: tuple[str, ...] = ()
+
+
+NAMES = {field.name.upper(): field for field in dataclasses.fields(Settings)}
+
+
+@functools.cache
+def current() -> Settings:
+    """The settings in force.
+
+    Raises ImproperlyConfigured for an unknown key (with the nearest known one)
+    or a value of the wrong kind.
+    """
+    given = getattr(django_settings, "PARTSTREAM", {})
+
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(
+            f"PARTSTREAM must be a dict, not {type(given).__name__}."
+        )
+
+    values = {_field_name(key): value for key, value in given.items()}
+
+    if "queue" not in values and values.get("redis_url"):
+        values["queue"] = "arq"
+
+    for name, value in values.items():
+        _check(name, value)
+
+    if values.get("queue") == "arq" and not values.get("redis_url"):
+        raise ImproperlyConfigured(
+            "PARTSTREAM['QUEUE'] is 'arq' but PARTSTREAM['REDIS_URL'] is not set. "
+            "Set it, for example to 'redis://localhost:6379/0', or choose "
+            "'embedded' or 'database'."
+        )
+
+    if "socket_headers" in values:
+        values["socket_headers"] = tuple(values["socket_headers"])
+
+    return Settings(**values)
+
+
+def _field_name(key: str) -> str:
+    if key in NAMES:
+        return NAMES[key].name
+
+    nearest = difflib.get_close_matches(str(key).upper(), NAMES, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ImproperlyConfigured(f"PARTSTREAM has no key {key!r}.{hint}")
+
+
+def _check(name: str, value: Any) -> None:
+    key = name.upper()
+
+    if name == "queue":
+        if value not in get_args(QueueName):
+            raise ImproperlyConfigured(
+                f"PARTSTREAM['QUEUE'] is {value!r}; expected one of "
+                f"{', '.join(map(repr, get_args(QueueName)))}."
+            )
+
+        return
+
+    if name == "redis_url":
+        if value is not None and not isinstance(value, str):
+            raise ImproperlyConfigured(
+                f"PARTSTREAM['REDIS_URL'] is {value!r}; expected a URL or None."
+            )
+
+        return
+
+    if name == "socket_headers":
+        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            raise ImproperlyConfigured(
+                f"PARTSTREAM['SOCKET_HEADERS'] is {value!r}; expected a list of names."
+            )
+
+        return
+
+    number = (int, float) if name.endswith("_seconds") else int
+
+    if isinstance(value, bool) or not isinstance(value, number) or value <= 0:
+        kind = "seconds" if name.endswith("_seconds") else "whole number"
+        raise ImproperlyConfigured(
+            f"PARTSTREAM[{key!r}] is {value!r}; expected a positive {kind}."
+        )
+
+
+def _reload(*, setting: str, **_: Any) -> None:
+    if setting == "PARTSTREAM":
+        current.cache_clear()
+
+
+setting_changed.connect(_reload, dispatch_uid="django_partstream.conf")

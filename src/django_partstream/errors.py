@@ -1,0 +1,180 @@
+"""Every exception that this package raises on purpose.
+
+Nothing else lives here: no Django, no DRF. How an error becomes an answer is
+decided by the face (`views.problem_response`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = (
+    "BadRequestError",
+    "ColumnsError",
+    "ConflictError",
+    "CursorExpiredError",
+    "CursorInvalidError",
+    "EmptyUploadError",
+    "InvalidJSONError",
+    "InvalidRowsError",
+    "JobUnavailableError",
+    "NotCSVError",
+    "NotFoundError",
+    "PartstreamError",
+    "PlanError",
+    "QueryTooLongError",
+    "TooLargeError",
+    "TooManyRowsError",
+    "UndecodableError",
+    "UnencodableError",
+    "UniqueFieldsError",
+    "UnknownPartError",
+    "UnsupportedMediaError",
+)
+
+
+class PartstreamError(Exception):
+    """The request could not be served."""
+
+    #: Stable, lower-snake; part of the wire contract.
+    code: ClassVar[str] = "error"
+    #: The HTTP status that answers it.
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, detail: str | None = None, *, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        #: Further members of the problem document.
+        self.extra = dict(extra or {})
+        super().__init__(self.detail)
+
+
+class PlanError(PartstreamError):
+    """The list of parts is not one that can be served."""
+
+    code = "invalid_plan"
+
+
+class BadRequestError(PartstreamError):
+    """The request is malformed."""
+
+    code = "bad_request"
+    status = 400
+
+
+class CursorInvalidError(BadRequestError):
+    """The cursor is not valid here. Start again without a cursor."""
+
+    code = "cursor_invalid"
+
+
+class CursorExpiredError(PartstreamError):
+    """The cursor has expired. Start again without a cursor."""
+
+    code = "cursor_expired"
+    status = 410
+
+
+class UnknownPartError(BadRequestError):
+    """A part was asked for that this view does not have."""
+
+    code = "unknown_part"
+
+
+class QueryTooLongError(PartstreamError):
+    """The query string is too long to be carried by a cursor."""
+
+    code = "query_too_long"
+    status = 414
+
+
+class NotFoundError(PartstreamError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class UnencodableError(PartstreamError):
+    """A value has no JSON form."""
+
+    code = "unencodable"
+
+
+class EmptyUploadError(BadRequestError):
+    """The upload is empty."""
+
+    code = "empty_upload"
+
+
+class UndecodableError(BadRequestError):
+    """The upload is not text in the encoding that it claims."""
+
+    code = "undecodable"
+
+
+class NotCSVError(BadRequestError):
+    """The upload is not CSV."""
+
+    code = "not_csv"
+
+
+class ColumnsError(BadRequestError):
+    """The columns of the upload do not fit the serializer."""
+
+    code = "invalid_columns"
+
+
+class InvalidJSONError(BadRequestError):
+    """The upload is not a JSON array of objects."""
+
+    code = "invalid_json"
+
+
+class UniqueFieldsError(BadRequestError):
+    """These fields cannot be used as `unique_fields`."""
+
+    code = "invalid_unique_fields"
+
+
+class InvalidRowsError(BadRequestError):
+    """Some rows are not valid; nothing was written."""
+
+    code = "invalid_rows"
+
+
+class UnsupportedMediaError(PartstreamError):
+    """The media type of the upload is not supported."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class TooLargeError(PartstreamError):
+    """The upload is larger than allowed."""
+
+    code = "too_large"
+    status = 413
+
+
+class TooManyRowsError(TooLargeError):
+    """The upload has more rows than allowed."""
+
+    code = "too_many_rows"
+
+
+class ConflictError(PartstreamError):
+    """The resource is not in a state that allows this."""
+
+    code = "conflict"
+    status = 409
+
+
+class JobUnavailableError(PartstreamError):
+    """This request cannot be made a job."""
+
+    code = "job_unavailable"

@@ -1,0 +1,150 @@
+"""The wire's vocabulary: what a producer says and a transport carries.
+
+PROTOCOL section 1. Values only. `data`, `items` and `snapshot` hold whatever
+`encoding.encode` accepts, most often JSON that was encoded where it was made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .problems import Problem
+
+__all__ = (
+    "PROTOCOL_VERSION",
+    "End",
+    "EndReason",
+    "Error",
+    "Frame",
+    "Items",
+    "Live",
+    "Part",
+    "Ping",
+    "Progress",
+    "Start",
+    "wire",
+)
+
+PROTOCOL_VERSION = 1
+
+EndReason = Literal["complete", "deadline", "shutdown"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Always first: what will come, in declared order."""
+
+    parts: tuple[str, ...]
+    cursor: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part is complete. `ms` counts from the start of its own work."""
+
+    name: str
+    data: Any
+    cursor: str | None
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """A batch of a streamed list part; `seq` 0 (re)starts the list."""
+
+    name: str
+    seq: int
+    items: Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """A part failed; the others go on."""
+
+    name: str
+    error: Problem
+    cursor: str | None
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A job moved on: a complete snapshot, never a delta (PROTOCOL section 7)."""
+
+    snapshot: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ping:
+    """Nothing happened for a while."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Live:
+    """Everything was sent once; the stream stays open for changes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Always last."""
+
+    ok: int
+    failed: int
+    cursor: str | None
+    reason: EndReason
+
+
+Frame = Start | Part | Items | Error | Progress | Ping | Live | End
+
+
+def wire(frame: Frame) -> dict[str, Any]:
+    """The JSON object of a frame, its `type` first."""
+    match frame:
+        case Start():
+            return {
+                "type": "start",
+                "v": PROTOCOL_VERSION,
+                "parts": frame.parts,
+                "cursor": frame.cursor,
+            }
+        case Part():
+            return {
+                "type": "part",
+                "name": frame.name,
+                "data": frame.data,
+                "cursor": frame.cursor,
+                "ms": frame.ms,
+            }
+        case Items():
+            return {
+                "type": "items",
+                "name": frame.name,
+                "seq": frame.seq,
+                "items": frame.items,
+            }
+        case Error():
+            return {
+                "type": "error",
+                "name": frame.name,
+                "error": frame.error.wire(),
+                "cursor": frame.cursor,
+                "ms": frame.ms,
+            }
+        case Progress():
+            return {"type": "progress", **frame.snapshot}
+        case Ping():
+            return {"type": "ping"}
+        case Live():
+            return {"type": "live"}
+        case End():
+            return {
+                "type": "end",
+                "ok": frame.ok,
+                "failed": frame.failed,
+                "cursor": frame.cursor,
+                "reason": frame.reason,
+            }

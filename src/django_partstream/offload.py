@@ -1,0 +1,135 @@
+"""Sync work off the event loop: our threads, with connections of their own.
+
+Nothing here knows what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connections, reset_queries, transaction
+from django.utils import timezone, translation
+
+from . import conf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+
+__all__ = ("Pool", "in_atomic_block", "run_in_request_thread", "run_sync")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_inside = threading.local()
+
+
+class Pool:
+    """A bounded set of threads for sync work, most of it ORM code.
+
+    A call sees the caller's context variables, language and time zone. Its
+    database connections belong to its thread and are given back when it returns,
+    as Django does at the end of a request.
+    """
+
+    def __init__(self, threads: int, *, name: str) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `fn` in a thread of this pool and return what it returns.
+
+        Reached from one of our own threads it calls `fn` there: waiting for a
+        second thread could lock up a pool whose threads all wait. When the caller
+        is cancelled, a call that has not begun never runs; one that has begun runs
+        to its end, and its result is dropped.
+        """
+        if getattr(_inside, "active", False):
+            return fn(*args, **kwargs)
+
+        call = functools.partial(
+            _in_thread,
+            translation.get_language(),
+            timezone.get_current_timezone(),
+            functools.partial(fn, *args, **kwargs),
+        )
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+
+        return await loop.run_in_executor(self._executor, context.run, call)
+
+    def close(self) -> None:
+        """Let running calls end and take no more."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_thread(language: str | None, zone: tzinfo, call: Callable[[], T]) -> T:
+    # asgiref keeps language and time zone by thread, so the copied context alone
+    # would lose both.
+    _inside.active = True
+    reset_queries()
+    close_old_connections()
+
+    try:
+        with translation.override(language), timezone.override(zone):
+            return call()
+    except StopIteration as stop:
+        # A Future cannot carry it.
+        raise RuntimeError("the function raised StopIteration") from stop
+    finally:
+        _inside.active = False
+        close_old_connections()
+
+
+@functools.cache
+def _pool() -> Pool:
+    return Pool(conf.current().threads, name="partstream")
+
+
+async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `fn` in the process-wide pool (`THREADS` threads); see `Pool.run`."""
+    return await _pool().run(fn, *args, **kwargs)
+
+
+def in_atomic_block() -> bool:
+    """Whether a connection of this thread is inside a transaction."""
+    return any(
+        connection.in_atomic_block
+        for connection in connections.all(initialized_only=True)
+    )
+
+
+async def run_in_request_thread(
+    fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call `fn` in the thread of the request, inside its transaction if it has one.
+
+    One call at a time. Each has a savepoint, so that one that fails does not spoil
+    the transaction for the next.
+    """
+    return await sync_to_async(_in_savepoints, thread_sensitive=True)(
+        functools.partial(fn, *args, **kwargs)
+    )
+
+
+def _in_savepoints(call: Callable[[], T]) -> T:
+    aliases = [
+        connection.alias
+        for connection in connections.all(initialized_only=True)
+        if connection.in_atomic_block
+    ]
+
+    return _nested(aliases, call)
+
+
+def _nested(aliases: list[Any], call: Callable[[], T]) -> T:
+    if not aliases:
+        return call()
+
+    with transaction.atomic(using=aliases[0]):
+        return _nested(aliases[1:], call)
