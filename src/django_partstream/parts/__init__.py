@@ -1,0 +1,1 @@
+"""What a progressive view produces. No HTTP, no Channels."""

@@ -1,0 +1,119 @@
+"""A part of a progressive response, as a value."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+__all__ = ("Lazy", "Part", "PartFunction", "Thread", "lazy")
+
+#: Takes the request or nothing; sync or async.
+PartFunction = Callable[..., Any]
+
+Thread = Literal["pool", "request"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lazy:
+    """A value that is made when the part is sent."""
+
+    fn: PartFunction
+    takes_request: bool
+    #: A serializer class for model instances.
+    serializer: type[Any] | None
+    #: Seconds.
+    timeout: float | None
+    thread: Thread
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A name and a value: data, or `Lazy`."""
+
+    name: str
+    value: Any
+
+
+def lazy(
+    fn: PartFunction,
+    *,
+    serializer: type[Any] | None = None,
+    timeout: float | None = None,
+    thread: Thread = "pool",
+) -> Lazy:
+    """Make the value of a part from `fn` when the part is sent.
+
+    `fn` takes the request or nothing (an argument with a default gets the request only
+    when it is called `request`), is sync or async, and returns JSON-able data,
+    a QuerySet of dicts, a serializer, or an (async) iterable of such; with
+    `serializer` (a serializer class) also a model instance or a QuerySet of them.
+    A sync `fn` runs in a thread of ours with its own database connections, or, with
+    `thread="request"`, in the thread of the request, one part at a time. After
+    `timeout` seconds the part is an error with code `timeout`.
+
+    Raises TypeError when `fn` is not a function or takes other arguments, ValueError
+    for a bad option.
+    """
+    if not callable(fn):
+        raise TypeError(_not_callable(fn))
+
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f"lazy(timeout={timeout!r}): expected seconds above zero.")
+
+    if thread not in get_args(Thread):
+        raise ValueError(f"lazy(thread={thread!r}): expected 'pool' or 'request'.")
+
+    return Lazy(
+        fn=fn,
+        takes_request=_takes_request(fn),
+        serializer=serializer,
+        timeout=timeout,
+        thread=thread,
+    )
+
+
+def _not_callable(value: object) -> str:
+    if inspect.iscoroutine(value):
+        value.close()
+
+    return (
+        f"lazy() needs a function, not {type(value).__name__}. Was the function called "
+        "already? Write lazy(self.get_data), not lazy(self.get_data())."
+    )
+
+
+def _takes_request(fn: PartFunction) -> bool:
+    try:
+        signature = inspect.signature(fn)
+    except ValueError:
+        # A builtin that does not tell. It will be given the request.
+        return True
+
+    for takes_request in _candidates(signature):
+        try:
+            signature.bind(*((None,) if takes_request else ()))
+        except TypeError:
+            continue
+
+        return takes_request
+
+    name = getattr(fn, "__qualname__", repr(fn))
+    raise TypeError(
+        f"lazy({name}): the function takes {signature}, but it is called with the "
+        "request, or with nothing. Give its other arguments a default, or wrap it: "
+        "lazy(lambda request: …)."
+    )
+
+
+def _candidates(signature: inspect.Signature) -> tuple[bool, bool]:
+    # `lambda name=name: …` keeps a loop's value and must not get the request for it.
+    wants = any(
+        parameter.name == "request"
+        or parameter.kind is parameter.VAR_POSITIONAL
+        or parameter.default is parameter.empty
+        for parameter in signature.parameters.values()
+    )
+
+    return wants, not wants

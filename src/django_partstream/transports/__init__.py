@@ -1,0 +1,1 @@
+"""How frames leave. A transport knows frames, neither parts nor jobs."""
