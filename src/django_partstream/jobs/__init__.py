@@ -1,0 +1,1 @@
+"""Long work that survives anything. Knows a Work port; neither rows nor HTTP."""

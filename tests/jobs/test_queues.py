@@ -1,0 +1,152 @@
+"""The queues: embedded, database and arq, each doing real work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from django_partstream import offload
+from django_partstream.jobs import states, submit, sweeper
+from django_partstream.jobs.database_queue import DatabaseQueue, EmbeddedQueue
+from django_partstream.jobs.queue import Queue, get_queue
+from django_partstream.models import Job, State
+from tests.jobs.work import KIND, GroupWork, expected, make_job, written
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def ended(job: Job, *, seconds: float = 30) -> Job:
+    """The job when it has ended."""
+    async with asyncio.timeout(seconds):
+        while True:
+            now: Job = await sync_to_async(states.jobs().get)(pk=job.pk)
+
+            if State(now.state).terminal:
+                return now
+
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def working(queue: Queue, *, concurrency: int = 1) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    worker = asyncio.create_task(queue.work(stop, concurrency=concurrency))
+
+    try:
+        yield
+    finally:
+        stop.set()
+        await worker
+
+
+async def test_the_embedded_queue_works_while_it_runs() -> None:
+    queue = EmbeddedQueue()
+
+    async with queue.run():
+        job = await sync_to_async(make_job)(35)
+        await queue.publish(job.pk, "1")
+        job = await ended(job)
+
+    assert job.state == State.SUCCESS
+    assert await sync_to_async(written)(job) == expected(35)
+
+
+async def test_a_waiting_job_is_found_at_start() -> None:
+    job = await sync_to_async(make_job)(5)
+
+    async with EmbeddedQueue().run():
+        assert (await ended(job)).state == State.SUCCESS
+
+
+async def test_stopping_ends_the_batch_in_hand_and_gives_the_job_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(
+        GroupWork,
+        "before",
+        staticmethod(lambda number: loop.call_soon_threadsafe(begun.set)),
+    )
+    job = await sync_to_async(make_job)(10_000)
+
+    async with EmbeddedQueue().run():
+        await begun.wait()
+
+    job = await sync_to_async(states.jobs().get)(pk=job.pk)
+    assert job.state == State.PROGRESS
+    assert job.lease_until is None
+    assert job.attempts == 0
+    assert 0 < job.current < 10_000
+    assert len(await sync_to_async(written)(job)) == job.created
+
+
+async def test_several_workers_share_the_table() -> None:
+    jobs = [await sync_to_async(make_job)(35) for _ in range(4)]
+
+    async with working(DatabaseQueue(), concurrency=2):
+        for job in jobs:
+            await ended(job)
+
+    for job in jobs:
+        assert await sync_to_async(written)(job) == expected(35)
+
+
+async def test_a_job_that_nobody_was_told_of_is_swept_up(settings: Any) -> None:
+    job = await sync_to_async(make_job)(5)
+
+    async with EmbeddedQueue().run():
+        assert await sweeper.sweep() in (0, 1)
+        assert (await ended(job)).state == State.SUCCESS
+
+
+async def test_arq_workers_work(settings: Any, redis_url: str) -> None:
+    settings.PARTSTREAM = {"REDIS_URL": redis_url}
+
+    async with working(get_queue()):
+        job = await sync_to_async(submit.submit)(
+            kind=KIND, owner=None, spec={}, total=35
+        )
+        job = await ended(job)
+
+    assert job.state == State.SUCCESS
+    assert await sync_to_async(written)(job) == expected(35)
+
+
+async def test_the_same_message_many_times_does_the_work_once(
+    settings: Any, redis_url: str
+) -> None:
+    settings.PARTSTREAM = {"REDIS_URL": redis_url}
+    queue = get_queue()
+    job = await sync_to_async(make_job)(35)
+
+    async with working(queue, concurrency=4):
+        for number in range(20):
+            await queue.publish(job.pk, f"copy-{number}")
+
+        job = await ended(job)
+
+    assert await sync_to_async(written)(job) == expected(35)
+    assert job.failed == 5
+
+
+async def test_with_redis_down_a_job_is_accepted_and_done_later(
+    settings: Any, redis_server: Any
+) -> None:
+    settings.PARTSTREAM = {"REDIS_URL": redis_server.url, "SWEEP_SECONDS": 0.2}
+
+    redis_server.kill()
+    job = await sync_to_async(submit.submit)(kind=KIND, owner=None, spec={}, total=35)
+    # As after REDISPATCH_SECONDS: the message was lost with Redis.
+    await offload.run_sync(states.jobs().filter(pk=job.pk).update, dispatched_at=None)
+
+    async with working(get_queue()):
+        redis_server.restart()
+        job = await ended(job)
+
+    assert await sync_to_async(written)(job) == expected(35)
