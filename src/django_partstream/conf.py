@@ -144,9 +144,9 @@ def _check(name: str, value: Any) -> None:
     number = (int, float) if name.endswith("_seconds") else int
 
     if isinstance(value, bool) or not isinstance(value, number) or value <= 0:
-        kind = "seconds" if name.endswith("_seconds") else "whole number"
+        kind = "seconds" if name.endswith("_seconds") else "a whole number"
         raise ImproperlyConfigured(
-            f"PARTSTREAM[{key!r}] is {value!r}; expected a positive {kind}."
+            f"PARTSTREAM[{key!r}] is {value!r}; expected {kind} above zero."
         )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -27,7 +26,8 @@ __all__ = ("Pool", "in_atomic_block", "run_in_request_thread", "run_sync")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_inside = threading.local()
+#: True in what was called, however indirectly, from a thread of ours.
+_inside = contextvars.ContextVar("django_partstream.offload", default=False)
 
 
 class Pool:
@@ -44,13 +44,14 @@ class Pool:
     async def run(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` in a thread of this pool and return what it returns.
 
-        Reached from one of our own threads it calls `fn` there: waiting for a
-        second thread could lock up a pool whose threads all wait. When the caller
+        Reached from one of our own threads (by `async_to_sync`) it calls `fn` in that
+        one: waiting for a second could lock up a pool whose threads all wait. When the caller
         is cancelled, a call that has not begun never runs; one that has begun runs
         to its end, and its result is dropped.
         """
-        if getattr(_inside, "active", False):
-            return fn(*args, **kwargs)
+        if _inside.get():
+            # asgiref runs this in the thread that waits in async_to_sync.
+            return await sync_to_async(fn, thread_sensitive=True)(*args, **kwargs)
 
         call = functools.partial(
             _in_thread,
@@ -71,7 +72,7 @@ class Pool:
 def _in_thread(language: str | None, zone: tzinfo, call: Callable[[], T]) -> T:
     # asgiref keeps language and time zone by thread, so the copied context alone
     # would lose both.
-    _inside.active = True
+    _inside.set(True)
     reset_queries()
     close_old_connections()
 
@@ -82,7 +83,6 @@ def _in_thread(language: str | None, zone: tzinfo, call: Callable[[], T]) -> T:
         # A Future cannot carry it.
         raise RuntimeError("the function raised StopIteration") from stop
     finally:
-        _inside.active = False
         close_old_connections()
 
 

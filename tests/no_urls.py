@@ -1,0 +1,7 @@
+"""A project that mounts nothing of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+urlpatterns: list[Any] = []
