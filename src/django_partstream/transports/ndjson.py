@@ -41,9 +41,15 @@ class FrameResponse(HttpResponseBase):
     is_async = True
 
     def __init__(
-        self, producer: AsyncGenerator[frames.Frame], *, status: int = 200
+        self,
+        producer: AsyncGenerator[frames.Frame],
+        *,
+        holds_request_thread: bool = False,
     ) -> None:
-        super().__init__(content_type=CONTENT_TYPE, status=status)
+        super().__init__(content_type=CONTENT_TYPE)
+        #: The producer calls functions in the thread of the request, which a socket
+        #: would otherwise give back before the first frame.
+        self.holds_request_thread = holds_request_thread
         self._producer = producer
         self._taken = False
         self._content: AsyncIterable[bytes] | None = None

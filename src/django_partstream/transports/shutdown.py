@@ -1,0 +1,200 @@
+"""The end of the process, made known to streams and sockets before it comes.
+
+A server that is told to stop closes its sockets, or waits for its streams for ever.
+So the signal is held back for as long as it takes them to say goodbye, which is
+bounded, and then handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from django_partstream import frames
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+__all__ = ("GRACE_SECONDS", "Shutdown", "chained_signals", "current", "until_shutdown")
+
+#: How long streams and sockets have for their goodbye.
+GRACE_SECONDS = 3.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Shutdown:
+    """What the streams of one event loop know of the end of their process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._watchers: dict[object, Callable[[], None]] = {}
+        self._then: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return when the end has been requested."""
+        await self._event.wait()
+
+    @contextlib.contextmanager
+    def watch(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Call `interrupt` when the end is requested, at once if it has been. The end
+        waits, within bounds, until this scope is left."""
+        key = object()
+        self._watchers[key] = interrupt
+
+        try:
+            if self.requested:
+                interrupt()
+
+            yield
+        finally:
+            del self._watchers[key]
+
+            # Not here and now: what comes then may raise, and is not this stream's.
+            if not self._watchers and self._then is not None:
+                self._loop.call_soon(self._finish)
+
+    def request(self, then: Callable[[], None]) -> None:
+        """Interrupt every watcher, and call `then` once: when the last one has left,
+        or after `GRACE_SECONDS`. To be called on the loop."""
+        if self.requested:
+            then()
+            return
+
+        self._event.set()
+        self._then = then
+        grace = GRACE_SECONDS if self._watchers else 0
+        self._timer = self._loop.call_later(grace, self._finish)
+
+        for interrupt in tuple(self._watchers.values()):
+            interrupt()
+
+    def _finish(self) -> None:
+        then, self._then = self._then, None
+
+        if self._timer is not None:
+            self._timer.cancel()
+
+        if then is not None:
+            then()
+
+
+_current: dict[asyncio.AbstractEventLoop, Shutdown] = {}
+
+
+def current() -> Shutdown:
+    """The object of the running loop, which is that of the process."""
+    loop = asyncio.get_running_loop()
+
+    if loop not in _current:
+        for closed in [other for other in _current if other.is_closed()]:
+            del _current[closed]
+
+        _current[loop] = Shutdown()
+
+    return _current[loop]
+
+
+async def until_shutdown(
+    producer: AsyncGenerator[frames.Frame],
+) -> AsyncGenerator[frames.Frame]:
+    """The frames of `producer`, which is closed at the end.
+
+    When the process is to end, the producer is cancelled, and an `end` with reason
+    `shutdown` and the newest cursor stands in place of what it still had to say.
+    """
+    shutdown = current()
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Timeout | None = None
+    ok = failed = 0
+    cursor: str | None = None
+
+    def interrupt() -> None:
+        if waiting is not None:
+            waiting.reschedule(loop.time())
+
+    with shutdown.watch(interrupt):
+        async with contextlib.aclosing(producer):
+            while not shutdown.requested:
+                try:
+                    async with asyncio.timeout(None) as scope:
+                        waiting = scope
+                        frame = await anext(producer)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if not scope.expired():
+                        raise
+
+                    break
+                finally:
+                    waiting = None
+
+                ok += isinstance(frame, frames.Part)
+                failed += isinstance(frame, frames.Error)
+
+                if isinstance(frame, frames.Start | frames.Part | frames.Error):
+                    cursor = frame.cursor
+
+                yield frame
+
+                if isinstance(frame, frames.End):
+                    return
+
+        yield frames.End(ok=ok, failed=failed, cursor=cursor, reason="shutdown")
+
+
+@contextlib.contextmanager
+def chained_signals(shutdown: Shutdown) -> Iterator[None]:
+    """Let `shutdown` have SIGTERM and SIGINT first, and the server after it.
+
+    A second signal goes straight to the server. Does nothing outside the main
+    thread, where there are no signals to be had. A server that listens for signals
+    through its loop instead hears them at the same time as we do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    loop = asyncio.get_running_loop()
+    previous = {
+        number: handler
+        for number in SIGNALS
+        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+
+    def handle(number: int, _frame: Any) -> None:
+        then = functools.partial(_hand_on, previous[signal.Signals(number)], number)
+
+        if shutdown.requested or loop.is_closed():
+            then()
+        else:
+            loop.call_soon_threadsafe(shutdown.request, then)
+
+    for number in previous:
+        signal.signal(number, handle)
+
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, handler)
+
+
+def _hand_on(handler: Any, number: int) -> None:
+    if callable(handler):
+        handler(number, None)
+        return
+
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
