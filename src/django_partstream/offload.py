@@ -45,9 +45,9 @@ class Pool:
         """Call `fn` in a thread of this pool and return what it returns.
 
         Reached from one of our own threads (by `async_to_sync`) it calls `fn` in that
-        one: waiting for a second could lock up a pool whose threads all wait. When the caller
-        is cancelled, a call that has not begun never runs; one that has begun runs
-        to its end, and its result is dropped.
+        one: waiting for a second could lock up a pool whose threads all wait. When
+        the caller is cancelled, a call that has not begun never runs; one that has
+        begun runs to its end, and its result is dropped.
         """
         if _inside.get():
             # asgiref runs this in the thread that waits in async_to_sync.

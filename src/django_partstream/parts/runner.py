@@ -68,12 +68,17 @@ class Scope:
     max_running: int
 
     def run_sync(self, part: Part) -> RunSync:
-        lazy = part.value if isinstance(part.value, Lazy) else None
-
-        if self.in_transaction or (lazy is not None and lazy.thread == "request"):
+        if self.holds_request_thread([part]):
             return offload.run_in_request_thread
 
         return offload.run_sync
+
+    def holds_request_thread(self, parts: Iterable[Part]) -> bool:
+        """Whether one of these runs in the thread of the request."""
+        return self.in_transaction or any(
+            isinstance(part.value, Lazy) and part.value.thread == "request"
+            for part in parts
+        )
 
 
 async def resolve_all(parts: Sequence[Part], scope: Scope) -> list[Resolved]:

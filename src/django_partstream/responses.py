@@ -1,0 +1,94 @@
+"""Problems as HTTP responses."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+from rest_framework.views import APIView
+
+from . import encoding
+from .errors import PartstreamError
+from .problems import CONTENT_TYPE, Problem, problem_of
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+__all__ = ("ProblemMixin", "answer_error", "problem_response")
+
+logger = logging.getLogger(__name__)
+
+#: Of a DRF answer, what a problem in its place must keep.
+KEPT_HEADERS = ("WWW-Authenticate", "Retry-After", "Allow")
+
+
+def problem_response(problem: Problem) -> HttpResponse:
+    """The problem as `application/problem+json`, whatever the request accepts."""
+    return HttpResponse(
+        encoding.encode(problem.wire()),
+        status=problem.status,
+        content_type=CONTENT_TYPE,
+    )
+
+
+def answer_error(error: PartstreamError) -> HttpResponse:
+    """The response to one of our own errors. One that is the application's fault is
+    logged, and its text kept from the client."""
+    if error.status < 500:
+        return problem_response(problem_of(error))
+
+    logger.error("%s", error.detail, exc_info=error)
+
+    return problem_response(
+        Problem(
+            status=error.status,
+            code=error.code,
+            detail=error.detail if settings.DEBUG else type(error).__doc__ or "",
+        )
+    )
+
+
+class ProblemMixin(APIView):
+    """A view whose errors are all problem documents."""
+
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
+        if isinstance(exc, PartstreamError):
+            return answer_error(exc)
+
+        # DRF decides the status (401 or 403), the headers and what is not its own.
+        response = super().handle_exception(exc)
+        problem = problem_response(
+            Problem(
+                status=response.status_code,
+                code=_code(exc),
+                detail=_detail(getattr(response, "data", None)),
+            )
+        )
+
+        for header in KEPT_HEADERS:
+            if header in response:
+                problem[header] = response[header]
+
+        return problem
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, Http404):
+        return "not_found"
+
+    if isinstance(error, exceptions.APIException):
+        codes = error.get_codes()
+
+        return codes if isinstance(codes, str) else str(error.default_code)
+
+    return "permission_denied"
+
+
+def _detail(data: Any) -> str:
+    if isinstance(data, dict) and isinstance(data.get("detail"), str):
+        return str(data["detail"])
+
+    return "" if data is None else encoding.encode(data).decode()
