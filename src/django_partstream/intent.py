@@ -55,9 +55,13 @@ def read_body(request: Request) -> Body:
     if content_type == "multipart/form-data":
         return _file_of_form(request)
 
-    kind = _kind(content_type)
     length = str(request.META.get("CONTENT_LENGTH") or "")
     check_length(int(length) if length.isdecimal() else 0)
+
+    if not content_type and length in ("", "0"):
+        raise EmptyUploadError
+
+    kind = _kind(content_type)
     stream = request.stream
 
     if stream is None:

@@ -48,4 +48,10 @@ class BulkOperationsMixin:
 
 
 def _is_upsert(request: Request) -> bool:
-    return "unique_fields" in request.query_params
+    if "unique_fields" in request.query_params:
+        return True
+
+    # Form fields beside a file count as well.
+    is_form = (request.content_type or "").startswith("multipart/form-data")
+
+    return is_form and "unique_fields" in request.POST

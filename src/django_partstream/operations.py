@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.urls import NoReverseMatch, reverse
-from rest_framework import exceptions
 from rest_framework.response import Response
 
 from . import conf
@@ -25,7 +24,6 @@ from .envelope import Envelope, same_rows
 from .errors import (
     InvalidRowsError,
     JobUnavailableError,
-    NotFoundError,
 )
 from .intent import check_length, read_body, read_intent
 from .jobs.submit import submit
@@ -270,11 +268,13 @@ def _check_rebuilt(view: Any, envelope: Envelope, user: Any) -> None:
             view.filter_queryset(view.get_queryset()),
             rebuilt.filter_queryset(rebuilt.get_queryset()),
         )
-    except (exceptions.APIException, NotFoundError) as error:
+    except Exception as error:
+        # Whatever the view's own code raises when this request is not there.
         raise JobUnavailableError(
-            f"{type(view).__name__} cannot be rebuilt for a job: {error}. Its "
-            "permissions must hold with the user alone, without this request's "
-            "credentials or middleware."
+            f"{type(view).__name__} cannot be rebuilt for a job: "
+            f"{type(error).__name__}: {error}. What it permits and which rows it "
+            "gives must follow from the user, the address and the query string alone, "
+            "not from credentials, other headers or middleware."
         ) from error
 
     if not same:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from . import encoding, offload
+from .bulk.row import FORMULA_STARTS
 from .models import JobBatch
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ __all__ = ("OWN_COLUMNS", "failed", "off_the_loop")
 
 #: Columns of ours behind the input's; ignored on input.
 OWN_COLUMNS = ("_row", "_outcome", "_pk", "_errors")
-
-#: A text cell that starts so is taken for a formula by spreadsheets (OWASP, CSV
-#: Injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def failed(job: Job, *, as_csv: bool) -> Iterator[bytes]:
@@ -40,7 +37,8 @@ def failed(job: Job, *, as_csv: bool) -> Iterator[bytes]:
 
         return
 
-    columns: Sequence[str] = job.spec.get("dialect", {}).get("columns", ())
+    given = job.spec.get("dialect", {}).get("columns", ())
+    columns = [column for column in given if column not in OWN_COLUMNS]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow((*columns, *OWN_COLUMNS))
@@ -95,7 +93,7 @@ def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
 def _safe(cell: Any) -> str:
     text = "" if cell is None else str(cell)
 
-    if text.startswith(FORMULA) and not _is_number(text):
+    if text.startswith(FORMULA_STARTS) and not _is_number(text):
         return f"'{text}"
 
     return text

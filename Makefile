@@ -1,0 +1,26 @@
+# Needs only make and Python 3.11 or newer; the rest is fetched into .venv.
+
+PORT = 8000
+
+.PHONY: help demo demo-full test clean
+
+help:
+	@echo "make demo        the example on SQLite (PORT=8000)"
+	@echo "make demo-full   the same on PostgreSQL and Redis, with users and workers"
+	@echo "make test        every check and every test"
+	@echo "make clean       forget the environment and the demo's data"
+
+demo:
+	@sh .ci/environment demo
+	@exec .venv/bin/python -m asgi_example.demo --port $(PORT)
+
+demo-full:
+	@sh .ci/environment demo-full
+	@exec .venv/bin/python -m asgi_example.demo_full --port $(PORT)
+
+test:
+	@sh .ci/environment test
+	@exec .venv/bin/python -m tests.run
+
+clean:
+	rm -rf .venv var

@@ -1,0 +1,1 @@
+"""The example project, and what `make demo` and `make demo-full` run."""

@@ -1,0 +1,70 @@
+"""Ports of this machine: which are free, which one answers."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+__all__ = ("HOST", "PortError", "answers", "free_port", "listen")
+
+#: Nothing here is reachable from another machine.
+HOST = "127.0.0.1"
+
+
+class PortError(Exception):
+    """The port that was asked for cannot be used.
+
+    `free` is one that can.
+    """
+
+    def __init__(self, port: int, reason: str | None) -> None:
+        self.free = _next_free(port)
+        super().__init__(f"Port {port} cannot be used ({reason}).")
+
+
+def listen(port: int) -> socket.socket:
+    """A socket bound to `port`, 0 meaning any. Raises PortError."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise PortError(port, error.strerror) from error
+    except OverflowError as error:
+        listener.close()
+        raise PortError(port, "ports end at 65535") from error
+
+    return listener
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
+    with listen(0) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answers(port: int, path: str = "/") -> bool:
+    """Whether a GET gets an answer that is no server error."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _next_free(port: int) -> int:
+    for candidate in range(max(port, 8000) + 1, min(port + 1000, 65536)):
+        try:
+            listen(candidate).close()
+        except OSError:
+            continue
+
+        return candidate
+
+    return free_port()

@@ -1,0 +1,34 @@
+import { connect } from "./django_partstream/partstream.js";
+import { Dashboard } from "./dashboard.js";
+import { byId } from "./element.js";
+import { Load } from "./load.js";
+import { showProblem } from "./problem.js";
+import { readSession, showSession } from "./session.js";
+
+/** Puts the two halves of the page on one socket. */
+async function start() {
+  const socket = connect("/ws/partstream/");
+  const dashboard = new Dashboard(socket);
+  const load = new Load(socket, {
+    onRefresh: () => {
+      byId("dashboard").scrollIntoView();
+      byId("dashboard").focus({ preventScroll: true });
+      dashboard.load();
+    },
+  });
+  const session = await readSession();
+  showSession(byId("session"), session);
+
+  if (session.full && !session.user) {
+    byId("load-button").disabled = true;
+    byId("dashboard").hidden = true;
+    return;
+  }
+
+  dashboard.load();
+  await load.resume();
+}
+
+start().catch((error) =>
+  showProblem(byId("load-problem"), error, { heading: "The page could not start" }),
+);

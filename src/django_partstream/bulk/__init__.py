@@ -1,0 +1,1 @@
+"""Many rows through a serializer into a table. No HTTP, no queue."""

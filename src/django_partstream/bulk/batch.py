@@ -1,0 +1,436 @@
+"""Rows written together: a few queries and statements, however many rows there are.
+
+The outcome is that of one by one, in order. A *window* of rows is matched, validated,
+then written; it ends before the first row that has to see what an earlier row of the
+window writes. Then windows begin small again.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import groupby
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from django.db import DatabaseError, models, transaction
+
+from . import columns as cols
+from .entry import DENIALS, denied
+from .matching import Finder, locked_instances
+from .outcome import Kind, RowError
+from .plan import Candidate
+from .refusals import CONFLICT, NOT_UNIQUE, REFUSALS, refusal
+from .writers import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .columns import Column
+    from .entry import Entry, Target
+    from .keys import KeyReader, UniqueFields
+    from .one_by_one import OneByOne
+    from .plan import Plan
+    from .writers import Writer
+
+__all__ = ("Batch",)
+
+logger = logging.getLogger(__name__)
+
+
+class Batch:
+    """Writes the rows of one batch."""
+
+    def __init__(
+        self,
+        target: Target,
+        fields: UniqueFields,
+        *,
+        plan: Plan,
+        keys: KeyReader,
+        writer: Writer,
+        one_by_one: OneByOne,
+        update_data: Callable[[Any], Any],
+    ) -> None:
+        self._target = target
+        self._fields = fields
+        self._plan = plan
+        self._keys = keys
+        self._writer = writer
+        self._one_by_one = one_by_one
+        self._update_data = update_data
+        self._table = _Table(target.model)
+        self._in_order = self._table.has_hidden_conflicts(
+            {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
+        )
+
+    def run(self, entries: Sequence[Entry]) -> None:
+        self._plan.prime([entry.data for entry in entries])
+        start, size = 0, len(entries)
+
+        while start < len(entries):
+            window = entries[start : start + size]
+            settled = self._window(window)
+            start += settled
+            size = 2 * size if settled == len(window) else 1
+
+    def _window(self, entries: Sequence[Entry]) -> int:
+        """Give the first rows their outcomes; how many, at least one."""
+        for entry in entries:
+            entry.reset()
+
+        for step in (self._read_keys, self._match, self._permit, self._validate):
+            entries = entries[: step(entries)]
+
+        if entries[0].outcome is None and entries[0].record is None:
+            # What it writes are no plain values of columns.
+            self._one_by_one.store(entries[0])
+
+            return 1
+
+        self._write([entry for entry in entries if entry.outcome is None])
+
+        return len(entries)
+
+    def _read_keys(self, entries: Sequence[Entry]) -> int:
+        seen = set()
+
+        with self._plan.watch.watching():
+            for index, entry in enumerate(entries):
+                if entry.outcome is not None:
+                    continue
+
+                entry.key, errors = self._keys.read(entry.data)
+
+                if index and (entry.key in seen or self._plan.watch.hit):
+                    return index
+
+                if errors:
+                    entry.fail(*errors)
+                elif entry.key is not None:
+                    seen.add(entry.key)
+
+                self._plan.watch.hit = False
+
+        return len(entries)
+
+    def _match(self, entries: Sequence[Entry]) -> int:
+        keys = [e.key for e in entries if e.key is not None and e.outcome is None]
+        finder = Finder(self._target.world, self._fields.columns, locked_instances)
+        found = finder.find(keys).rows if keys else {}
+        seen = set()
+
+        for index, entry in enumerate(entries):
+            if entry.key is None or entry.outcome is not None:
+                continue
+
+            rows = found.get(entry.key)
+
+            if rows:
+                entry.instance = rows[0]
+
+                # Two spellings of one key, to this database.
+                if entry.instance.pk in seen:
+                    return index
+
+                seen.add(entry.instance.pk)
+            elif self._fields.is_assigned:
+                entry.fail(self._keys.not_found(entry.key))
+
+        return len(entries)
+
+    def _permit(self, entries: Sequence[Entry]) -> int:
+        check = self._target.check_object
+
+        if check is None:
+            return len(entries)
+
+        with self._plan.watch.watching():
+            for index, entry in enumerate(entries):
+                if entry.instance is None:
+                    continue
+
+                error: RowError | None = None
+
+                try:
+                    check(entry.instance)
+                except DENIALS as denial:
+                    error = denied(denial)
+
+                if index and self._plan.watch.hit:
+                    return index
+
+                if error is not None:
+                    entry.fail(error)
+
+                self._plan.watch.hit = False
+
+        return len(entries)
+
+    def _validate(self, entries: Sequence[Entry]) -> int:
+        live = [(i, entry) for i, entry in enumerate(entries) if entry.outcome is None]
+        verdicts = self._plan.validate([self._candidate(entry) for _, entry in live])
+
+        for (index, entry), verdict in zip(live, verdicts, strict=False):
+            if verdict.values is None:
+                entry.fail(*verdict.errors)
+
+                continue
+
+            record = self._table.record(verdict.values)
+
+            if record is None:
+                return max(index, 1)
+
+            entry.record = record
+
+        return live[len(verdicts)][0] if len(verdicts) < len(live) else len(entries)
+
+    def _candidate(self, entry: Entry) -> Candidate:
+        if entry.instance is None:
+            return Candidate(entry.data)
+
+        return Candidate(self._update_data(entry.data), entry.instance)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        updates = [entry for entry in entries if entry.instance is not None]
+        inserts = [entry for entry in entries if entry.instance is None]
+
+        if self._in_order:
+            # A constraint that no validator knows: who comes first must win.
+            for is_update, run in groupby(
+                entries, key=lambda e: e.instance is not None
+            ):
+                self._write_run(list(run), self._update if is_update else self._insert)
+        else:
+            self._write_run(updates, self._update)
+            self._write_run(_sorted(inserts), self._insert)
+
+    def _write_run(
+        self, entries: list[Entry], write: Callable[[list[Entry]], list[Entry]]
+    ) -> None:
+        again = write(entries)
+
+        # Refused by a unique constraint. Judged anew and alone, each row sees whom it
+        # met: a stored row that it now updates, a validator's complaint, or nobody
+        # that may be shown.
+        for entry in again:
+            entry.retried = True
+            self._window([entry])
+
+    def _update(self, entries: list[Entry]) -> list[Entry]:
+        changed = []
+
+        for entry in entries:
+            if self._table.changes(entry.stored, entry.values):
+                self._table.touch(entry.stored, entry.values)
+                changed.append(entry)
+            else:
+                entry.settle(Kind.UNCHANGED, entry.stored.pk)
+
+        def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
+            rows = [(e.stored.pk, [e.values[c] for c in columns]) for e in some]
+            self._writer.update(columns, rows)
+
+            return [pk for pk, _ in rows]
+
+        return self._grouped(changed, Kind.UPDATED, write)
+
+    def _insert(self, entries: list[Entry]) -> list[Entry]:
+        for entry in entries:
+            self._table.complete(entry.values)
+
+        def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
+            rows = [[e.values[c] for c in columns] for e in some]
+            key = self._fields.columns if self._has_key(some[0]) else ()
+
+            return self._writer.insert(columns, rows, key)
+
+        return self._grouped(entries, Kind.CREATED, write)
+
+    def _has_key(self, entry: Entry) -> bool:
+        return all(entry.values.get(c) is not None for c in self._fields.columns)
+
+    def _grouped(
+        self,
+        entries: Sequence[Entry],
+        kind: Kind,
+        write: Callable[[Sequence[Column], Sequence[Entry]], Iterable[Any]],
+    ) -> list[Entry]:
+        """Write rows that have the same columns together; returns those that a unique
+        constraint refused."""
+        again: list[Entry] = []
+        groups: dict[Any, list[Entry]] = {}
+
+        for entry in entries:
+            kind_of_row = self._has_key(entry), frozenset(entry.values)
+            groups.setdefault(kind_of_row, []).append(entry)
+
+        for (_, names), group in groups.items():
+            columns = [column for column in self._table.columns if column in names]
+            self._attempt(
+                group, kind, lambda some, columns=columns: write(columns, some), again
+            )
+
+        return again
+
+    def _attempt(
+        self,
+        entries: Sequence[Entry],
+        kind: Kind,
+        write: Callable[[Sequence[Entry]], Iterable[Any]],
+        again: list[Entry],
+    ) -> None:
+        """Write all of them, or find the rows that the database refuses by halving."""
+        try:
+            with transaction.atomic(using=self._target.using):
+                pks = list(write(entries))
+        except REFUSALS as error:
+            reason = refusal(error)
+
+            if reason is None:
+                raise
+
+            if len(entries) == 1:
+                self._refuse(entries[0], reason, error, again)
+
+                return
+        else:
+            for entry, pk in zip(entries, pks, strict=True):
+                if pk is MISSING:
+                    self._refuse(entry, NOT_UNIQUE, None, again)
+                else:
+                    entry.settle(kind, pk)
+
+            return
+
+        half = len(entries) // 2
+        self._attempt(entries[:half], kind, write, again)
+        self._attempt(entries[half:], kind, write, again)
+
+    def _refuse(
+        self,
+        entry: Entry,
+        reason: RowError,
+        error: Exception | None,
+        again: list[Entry],
+    ) -> None:
+        if error is not None and not isinstance(error, DatabaseError):
+            logger.warning("Row %s was refused", entry.row.number, exc_info=error)
+
+        if reason is not NOT_UNIQUE:
+            entry.fail(reason)
+        elif entry.retried:
+            entry.fail(CONFLICT if entry.instance is None else NOT_UNIQUE)
+        else:
+            again.append(entry)
+
+
+class _Table:
+    """What Django does to a row's values on their way into the table, without an
+    instance of the model."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self._model = model
+        self._by_source = cols.columns_by_source(model)
+        #: What an INSERT may name.
+        self.columns = [c for c in model._meta.concrete_fields if not c.generated]
+        self._writable = frozenset(self.columns)
+        self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
+        self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
+
+    def record(self, values: dict[str, Any]) -> dict[Column, Any] | None:
+        """The columns and their values; None where not all are plain values of
+        columns, as `Model(**values)` and `setattr` might still take them."""
+        record: dict[Column, Any] = {}
+
+        for source, value in values.items():
+            column = self._by_source.get(source)
+
+            if column not in self._writable or hasattr(value, "resolve_expression"):
+                return None
+
+            is_object = isinstance(value, models.Model)
+            wants_object = column.is_relation and source == column.name
+
+            if is_object != wants_object and value is not None:
+                return None
+
+            record[column] = cols.raw(column, value)
+
+            if is_object and record[column] is None:
+                return None
+
+        return record
+
+    def changes(self, instance: models.Model, record: dict[Column, Any]) -> bool:
+        """Whether an update with this would change what is stored."""
+        return bool(self._auto) or any(
+            cols.differs(column, getattr(instance, column.attname), value)
+            for column, value in record.items()
+        )
+
+    def touch(self, instance: models.Model, record: dict[Column, Any]) -> None:
+        """Add what every update sets."""
+        for column in self._auto:
+            record[column] = column.pre_save(instance, add=False)
+
+    def complete(self, record: dict[Column, Any]) -> None:
+        """Add what every new row has: defaults, dates of creation."""
+        for column in self.columns:
+            if column not in record:
+                default = column.get_default()
+
+                # A default of the database: the column is left out.
+                if not hasattr(default, "resolve_expression"):
+                    record[column] = default
+
+        for column in self._auto_add + self._auto:
+            record[column] = column.pre_save(SimpleNamespace(), add=True)
+
+        pk = self._model._meta.pk
+
+        # The database makes one.
+        if record.get(pk, 0) is None:
+            del record[pk]
+
+    def has_hidden_conflicts(
+        self, known: set[frozenset[Column]], sources: Iterable[str]
+    ) -> bool:
+        """Whether rows that are written to these sources may meet in a constraint that
+        is not among the known sets."""
+        pk = self._model._meta.pk
+        sets = {frozenset(columns) for columns in cols.unique_sets(self._model)}
+        sets -= known
+
+        if pk not in map(self._by_source.get, sources):
+            sets.discard(frozenset({pk}))
+
+        return bool(sets) or any(
+            not isinstance(constraint, models.CheckConstraint)
+            and (
+                not isinstance(constraint, models.UniqueConstraint)
+                or constraint.condition is not None
+                or bool(constraint.expressions)
+            )
+            for constraint in self._model._meta.constraints
+        )
+
+
+def _is_auto(column: Column, attribute: str) -> bool:
+    kinds = (models.DateField, models.TimeField)
+
+    return isinstance(column, kinds) and bool(getattr(column, attribute))
+
+
+def _sorted(entries: list[Entry]) -> list[Entry]:
+    """In the order of their keys, so that writers that meet wait for each other instead
+    of dying in a deadlock."""
+    keyed = [entry for entry in entries if entry.key is not None]
+    others = [entry for entry in entries if entry.key is None]
+
+    try:
+        keyed.sort(key=lambda entry: entry.key)
+    except TypeError:
+        keyed.sort(key=lambda entry: str(entry.key))
+
+    return keyed + others

@@ -1,0 +1,65 @@
+"""What the cells of a CSV row say to a serializer.
+
+A cell says what the same text in a form field says to DRF (`Field.get_value` for HTML
+input). So an empty cell is null where the field allows null, blank where it allows
+blank, absent where the field is not required, and "" otherwise, which is that field's
+error. A cell that is one of the null values is null, whatever the field.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.datastructures import MultiValueDict
+from rest_framework.fields import Field, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rest_framework.serializers import Serializer
+
+__all__ = ("Cells",)
+
+
+class Cells:
+    """Turns CSV rows into a serializer's input."""
+
+    def __init__(
+        self, serializer: Serializer[Any], null_values: frozenset[str]
+    ) -> None:
+        self._null_values = null_values
+        self._blanks: dict[str, Any] = {}
+        # Fields that read a form in their own way: lists, JSON.
+        self._readers: dict[str, Any] = {}
+
+        for name, field in serializer.fields.items():
+            if field.read_only:
+                continue
+
+            if type(field).get_value is Field.get_value:
+                self._blanks[name] = _form_value(field, "")
+            else:
+                self._readers[name] = field
+
+    def data(self, cells: Mapping[str, str]) -> dict[str, Any]:
+        blanks, readers, null_values = self._blanks, self._readers, self._null_values
+        data: dict[str, Any] = {}
+
+        for name, cell in cells.items():
+            value: Any = cell
+
+            if cell in null_values:
+                value = None
+            elif name in readers:
+                value = _form_value(readers[name], cell)
+            elif not cell:
+                value = blanks.get(name, cell)
+
+            if value is not empty:
+                data[name] = value
+
+        return data
+
+
+def _form_value(field: Any, cell: str) -> Any:
+    return field.get_value(MultiValueDict({field.field_name: [cell]}))

@@ -1,0 +1,184 @@
+"""What asks to be called for every single row, so that rows cannot be written
+together: overridden methods, signal receivers, fields that do more than hold a value.
+
+Classes of Django's ORM, of DRF and of adrf do not count.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import signals
+from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from rest_framework.serializers import BaseSerializer, ModelSerializer
+
+from . import columns as cols
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rest_framework.serializers import Serializer
+
+__all__ = ("per_row_reason",)
+
+STOCK = ("adrf.", "django.db.", "django_partstream.", "rest_framework.")
+
+MODEL_METHODS = (
+    "save",
+    "save_base",
+    "_save_table",
+    "_do_insert",
+    "_do_update",
+    "__init__",
+    "__setattr__",
+)
+SERIALIZER_METHODS = (
+    "create",
+    "update",
+    "save",
+    "is_valid",
+    "__init__",
+    "get_fields",
+    "fields",
+)
+SIGNALS = {
+    "pre_save": signals.pre_save,
+    "post_save": signals.post_save,
+    "pre_init": signals.pre_init,
+    "post_init": signals.post_init,
+}
+STOCK_DESCRIPTORS = (
+    DeferredAttribute,
+    FileDescriptor,
+    ForeignKeyDeferredAttribute,
+    ImageFileDescriptor,
+)
+
+
+def per_row_reason(
+    serializer: Serializer[Any],
+    model: type[models.Model],
+    hooks: dict[str, Callable[..., Any] | None],
+) -> str | None:
+    """Why rows must be written one by one, naming who asks for it; None where they
+    need not be. `hooks` are the view's `perform_…` methods, where it overrides them.
+    """
+    reasons = (
+        *_of_view(hooks),
+        *_of_serializer(serializer, model),
+        *_of_model(model),
+    )
+
+    return next(iter(reasons), None)
+
+
+def _of_view(hooks: dict[str, Callable[..., Any] | None]) -> Iterator[str]:
+    for name, hook in hooks.items():
+        if hook is not None:
+            yield f"{getattr(hook, '__qualname__', name)}() is overridden"
+
+
+def _of_serializer(
+    serializer: Serializer[Any], model: type[models.Model]
+) -> Iterator[str]:
+    kind = type(serializer)
+
+    if not isinstance(serializer, ModelSerializer):
+        yield f"{kind.__name__} is no ModelSerializer"
+    elif serializer.Meta.model is not model:
+        yield f"{kind.__name__} writes {serializer.Meta.model.__name__}"
+
+    for name in SERIALIZER_METHODS:
+        owner = _overriding(kind, name)
+
+        if owner is not None:
+            yield f"{owner.__name__}.{name} is overridden"
+
+    by_source = cols.columns_by_source(model)
+
+    for field in serializer.fields.values():
+        if field.read_only:
+            continue
+
+        column = by_source.get(field.source)
+
+        if isinstance(field, BaseSerializer):
+            yield f"{kind.__name__}.{field.field_name} is nested"
+        elif column is None:
+            yield f"{kind.__name__}.{field.field_name} is no column of its own"
+        elif isinstance(column, models.FileField):
+            yield f"{kind.__name__}.{field.field_name} is a file"
+
+
+def _of_model(model: type[models.Model]) -> Iterator[str]:
+    for method in MODEL_METHODS:
+        owner = _overriding(model, method)
+
+        if owner is not None:
+            yield f"{owner.__name__}.{method}() is overridden"
+
+    manager = model._default_manager
+
+    for kind in (type(manager), type(manager.get_queryset())):
+        if inspect.unwrap(kind.create) is not models.QuerySet.create:
+            yield f"{kind.__name__}.create() is overridden"
+
+    for name, signal in SIGNALS.items():
+        if signal.has_listeners(model):
+            yield f"{_receiver(signal, model)} receives {name} of {model.__name__}"
+
+    yield from _of_table(model)
+
+
+def _of_table(model: type[models.Model]) -> Iterator[str]:
+    meta = model._meta
+    name = model.__name__
+
+    if meta.parents:
+        yield f"{name} has more than one table"
+
+    if meta.order_with_respect_to:
+        yield f"{name} is ordered with respect to another model"
+
+    if len(meta.pk_fields) > 1:
+        yield f"{name} has a composite primary key"
+
+    for column in meta.concrete_fields:
+        if not _has_stock_pre_save(column):
+            yield f"{type(column).__name__}.pre_save() of {name}.{column.name}"
+
+        descriptor = inspect.getattr_static(model, column.attname, None)
+
+        if type(descriptor) not in STOCK_DESCRIPTORS:
+            yield f"{name}.{column.attname} is a {type(descriptor).__name__}"
+
+
+def _overriding(kind: type, name: str) -> type | None:
+    """The class that overrides the method, unless it is a stock one."""
+    for owner in kind.__mro__:
+        if name in vars(owner):
+            is_stock = owner is object or f"{owner.__module__}.".startswith(STOCK)
+
+            return None if is_stock else owner
+
+    return None
+
+
+def _has_stock_pre_save(column: models.Field[Any, Any]) -> bool:
+    return type(column).pre_save.__module__.startswith("django.db.models.")
+
+
+def _receiver(signal: Any, model: type[models.Model]) -> str:
+    live = signal._live_receivers(model)
+    receiver = next(iter([*live[0], *live[1]]), None)
+
+    if receiver is None:
+        return "A receiver"
+
+    receiver = inspect.unwrap(receiver)
+
+    return str(getattr(receiver, "__qualname__", type(receiver).__name__))

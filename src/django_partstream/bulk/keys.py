@@ -1,0 +1,171 @@
+"""By which fields rows are told apart, and the key of each row."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import SkipField, get_error_detail
+from rest_framework.relations import PrimaryKeyRelatedField
+
+from django_partstream.errors import UniqueFieldsError
+
+from . import columns as cols
+from .outcome import RowError, row_errors
+from .plan import UNSTORABLE
+from .uniqueness import without_uniqueness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.db.models import Model
+    from rest_framework.serializers import Serializer
+
+    from .columns import Column
+    from .matching import Key
+    from .related import Relations
+
+__all__ = ("KeyReader", "UniqueFields", "unique_fields")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UniqueFields:
+    """Serializer fields that identify a row together, with their columns."""
+
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    #: Whether it is the primary key and the serializer does not write it: rows with
+    #: one must exist, rows without one are new.
+    is_assigned: bool
+
+
+def unique_fields(
+    serializer: Serializer[Any], model: type[Model], names: Sequence[str]
+) -> UniqueFields:
+    """The fields of these names. Raises UniqueFieldsError, which lists the sets that
+    can be used, unless they are just one of the model's unique sets."""
+    by_name = _key_columns(serializer, model)
+    allowed = list(_allowed(by_name, model))
+    unknown = [name for name in names if name not in by_name]
+
+    if not names:
+        raise _error("No unique_fields were given.", allowed)
+
+    if unknown:
+        listed = ", ".join(f"{name[:80]!r}" for name in unknown[:20])
+        what = f"{type(serializer).__name__} has no key field {listed}."
+        raise _error(what, allowed)
+
+    if frozenset(names) not in map(frozenset, allowed):
+        listed = ", ".join(f"{name!r}" for name in names)
+        raise _error(f"{listed} together do not identify a row.", allowed)
+
+    columns = tuple(by_name[name] for name in names)
+
+    return UniqueFields(
+        names=tuple(names),
+        columns=columns,
+        is_assigned=any(serializer.fields[name].read_only for name in names),
+    )
+
+
+def _error(what: str, allowed: Sequence[tuple[str, ...]]) -> UniqueFieldsError:
+    listed = "; ".join(",".join(names) for names in allowed) or "none"
+
+    return UniqueFieldsError(
+        f"{what} Possible unique_fields: {listed}.",
+        extra={"allowed": [list(names) for names in allowed]},
+    )
+
+
+def _key_columns(serializer: Serializer[Any], model: type[Model]) -> dict[str, Column]:
+    by_source = cols.columns_by_source(model)
+
+    return {
+        name: column
+        for name, field in serializer.fields.items()
+        if (column := by_source.get(field.source)) is not None
+        and (not field.read_only or column.primary_key)
+    }
+
+
+def _allowed(
+    by_name: dict[str, Column], model: type[Model]
+) -> Iterator[tuple[str, ...]]:
+    names = {column: name for name, column in by_name.items()}
+    seen = set()
+
+    for columns in cols.unique_sets(model):
+        key = frozenset(columns)
+
+        if key not in seen and key <= names.keys():
+            seen.add(key)
+            yield tuple(names[column] for column in columns)
+
+
+class KeyReader:
+    """Reads the keys of rows, as their values would be stored: each key field is
+    validated by itself, without asking whether its value is taken."""
+
+    def __init__(
+        self, serializer: Serializer[Any], relations: Relations, fields: UniqueFields
+    ) -> None:
+        without_uniqueness(serializer)
+        relations.attach(serializer)
+        self._serializer = serializer
+        self._fields = fields
+
+    def read(self, data: Any) -> tuple[Key | None, tuple[RowError, ...]]:
+        """The row's key; None where it has none: a part is null, absent, or not valid,
+        which validation of the whole row then says. Errors only where it would not."""
+        if not hasattr(data, "get"):
+            return None, ()
+
+        if self._fields.is_assigned:
+            return self._assigned(data)
+
+        self._serializer.initial_data = data
+
+        try:
+            parts = [self._part(name, data) for name in self._fields.names]
+        except (DjangoValidationError, SkipField, ValidationError, *UNSTORABLE):
+            return None, ()
+
+        return self._key(parts), ()
+
+    def not_found(self, key: Key) -> RowError:
+        """The error of a row whose assigned key nobody has, whoever may see him."""
+        (name,), (value,) = self._fields.names, key
+        message = PrimaryKeyRelatedField.default_error_messages["does_not_exist"]
+
+        return RowError(f"/{name}", "does_not_exist", message.format(pk_value=value))
+
+    def _part(self, name: str, data: Any) -> Any:
+        field = self._serializer.fields[name]
+        value = field.run_validation(field.get_value(data))
+        hook = getattr(self._serializer, f"validate_{name}", None)
+
+        return value if hook is None else hook(value)
+
+    def _assigned(self, data: Any) -> tuple[Key | None, tuple[RowError, ...]]:
+        (name,), (column,) = self._fields.names, self._fields.columns
+        value = data.get(name)
+
+        if value is None or value == "":
+            return None, ()
+
+        try:
+            # Of True and 1.5, Python would make integers.
+            text = str(value) if isinstance(value, bool | float) else value
+
+            return self._key([column.to_python(text)]), ()
+        except DjangoValidationError as error:
+            return None, row_errors({name: get_error_detail(error)})
+
+    def _key(self, parts: list[Any]) -> Key | None:
+        if any(part is None for part in parts):
+            return None
+
+        return tuple(map(cols.identity, self._fields.columns, parts))

@@ -1,0 +1,220 @@
+"""Which stored rows have these keys, as the database compares them.
+
+Only the ORM is used, so that a queryset's own filters hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from django.core.exceptions import EmptyResultSet, ValidationError
+from django.db import DataError, connections, transaction
+from django.db.models import Q
+
+from . import columns as cols
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+
+    from django.db.models import Model, QuerySet
+
+    from .columns import Column
+
+__all__ = ("Finder", "Found", "Key", "instances", "locked_instances", "primary_keys")
+
+Key = tuple["Hashable", ...]
+T = TypeVar("T")
+
+# A value that this database cannot even be asked about: a NUL in a text, a number
+# beyond 64 bits, a lone surrogate.
+UNASKABLE = (ArithmeticError, DataError, ValidationError, ValueError)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What was stored under each key; keys without a row are absent."""
+
+    rows: dict[Key, list[T]]
+    #: The database could not be asked for these.
+    unknown: frozenset[Key]
+
+
+class Finder(Generic[T]):
+    """Finds rows of a queryset by the values of some of its columns.
+
+    `read` turns a filtered queryset into pairs of key and item: see `primary_keys`,
+    `instances` and `locked_instances`.
+    """
+
+    def __init__(
+        self,
+        queryset: QuerySet[Any],
+        columns: tuple[Column, ...],
+        read: Callable[[QuerySet[Any], tuple[Column, ...]], Iterable[tuple[Key, T]]],
+    ) -> None:
+        self._queryset = queryset
+        self._columns = columns
+        self._read = read
+        connection = connections[queryset.db]
+        self._exact = all(cols.compares_exactly(c, connection) for c in columns)
+        self._limit = connection.features.max_query_params
+
+    def find(self, keys: Collection[Key]) -> Found[T]:
+        """The rows of each key. A few queries, however many keys there are."""
+        rows: dict[Key, list[T]] = {}
+        unknown: set[Key] = set()
+        self._resolve(list(keys), rows, unknown)
+
+        return Found(rows, frozenset(unknown))
+
+    def _resolve(
+        self, keys: list[Key], rows: dict[Key, list[T]], unknown: set[Key]
+    ) -> None:
+        """Where Python and the database may differ about equality, the keys that
+        Python pairs with no row are asked for again, without those it does: fewer
+        and fewer, and one at a time in the end."""
+        pairs = self._fetch(keys, unknown)
+
+        if not pairs:
+            return
+
+        if len(keys) == 1:
+            rows[keys[0]] = [item for _, item in pairs]
+
+            return
+
+        wanted = set(keys)
+        strangers = False
+
+        for key, item in pairs:
+            if key in wanted:
+                rows.setdefault(key, []).append(item)
+            else:
+                strangers = True
+
+        if self._exact and not strangers:
+            return
+
+        rest = [key for key in keys if key not in rows and key not in unknown]
+
+        if len(rest) < len(keys):
+            parts = [rest]
+        else:
+            half = len(rest) // 2
+            parts = [rest[:half], rest[half:]]
+
+        for part in filter(None, parts):
+            self._resolve(part, rows, unknown)
+
+    def _fetch(self, keys: list[Key], unknown: set[Key]) -> list[tuple[Key, T]]:
+        step = self._chunk_size() or max(1, len(keys))
+        pairs: list[tuple[Key, T]] = []
+
+        for start in range(0, len(keys), step):
+            pairs += self._tried(keys[start : start + step], unknown)
+
+        return pairs
+
+    def _chunk_size(self) -> int | None:
+        if not self._limit:
+            return None
+
+        try:
+            _, own = self._queryset.query.sql_with_params()
+        except EmptyResultSet:
+            own = ()
+
+        return max(1, (self._limit - len(own)) // len(self._columns))
+
+    def _tried(self, keys: list[Key], unknown: set[Key]) -> list[tuple[Key, T]]:
+        try:
+            with transaction.atomic(using=self._queryset.db):
+                filtered = self._queryset.filter(self._condition(keys))
+
+                return list(self._read(filtered, self._columns))
+        except UNASKABLE:
+            if len(keys) == 1:
+                unknown.add(keys[0])
+
+                return []
+
+        half = len(keys) // 2
+
+        return self._tried(keys[:half], unknown) + self._tried(keys[half:], unknown)
+
+    def _condition(self, keys: list[Key]) -> Q:
+        """One column is compared with a list, the others with one value each: the
+        fewest terms when it is the one with the most values."""
+        names = [column.attname for column in self._columns]
+        values = [len({key[index] for key in keys}) for index in range(len(names))]
+        spread = values.index(max(values))
+        groups: dict[Key, list[Hashable]] = {}
+
+        for key in keys:
+            fixed = key[:spread] + key[spread + 1 :]
+            groups.setdefault(fixed, []).append(key[spread])
+
+        rest = names[:spread] + names[spread + 1 :]
+
+        return Q(
+            *(
+                Q(
+                    **dict(zip(rest, fixed, strict=True)),
+                    **{f"{names[spread]}__in": among},
+                )
+                for fixed, among in groups.items()
+            ),
+            _connector=Q.OR,
+        )
+
+
+def primary_keys(
+    queryset: QuerySet[Any], columns: tuple[Column, ...]
+) -> Iterator[tuple[Key, Any]]:
+    names = [column.attname for column in columns]
+
+    for *values, pk in queryset.order_by().values_list(*names, "pk"):
+        yield _key(columns, values), pk
+
+
+def instances(
+    queryset: QuerySet[Model], columns: tuple[Column, ...]
+) -> Iterator[tuple[Key, Model]]:
+    for instance in queryset:
+        values = (getattr(instance, column.attname) for column in columns)
+        yield _key(columns, values), instance
+
+
+def locked_instances(
+    queryset: QuerySet[Model], columns: tuple[Column, ...]
+) -> Iterator[tuple[Key, Model]]:
+    """Whole rows, locked in the order of their primary keys until the transaction
+    ends, where the database has row locks."""
+    features = connections[queryset.db].features
+    query = queryset.query
+    queryset = queryset.defer(None)
+
+    if not features.has_select_for_update:
+        return instances(queryset, columns)
+
+    if query.distinct or query.group_by is not None:
+        # A row of these is no row of the table.
+        model = queryset.model
+        locked = (
+            model._base_manager.using(queryset.db)
+            .filter(pk__in=queryset.order_by().values("pk"))
+            .order_by("pk")
+            .select_for_update()
+        )
+        list(locked.values_list("pk"))
+
+        return instances(queryset, columns)
+
+    of = ("self",) if features.has_select_for_update_of else ()
+
+    return instances(queryset.order_by("pk").select_for_update(of=of), columns)
+
+
+def _key(columns: tuple[Column, ...], values: Iterable[Any]) -> Key:
+    return tuple(map(cols.identity, columns, values))

@@ -1,0 +1,170 @@
+"""Rows written one by one, as DRF's own views write them, each under a savepoint."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DatabaseError, transaction
+from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
+
+from .entry import DENIALS, denied
+from .matching import Finder, locked_instances
+from .outcome import Kind, RowError, row_errors
+from .refusals import CONFLICT, NOT_UNIQUE, REFUSALS, refusal
+from .uniqueness import free_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from django.db.models import Model
+
+    from .entry import Entry, Target
+    from .keys import KeyReader, UniqueFields
+
+__all__ = ("OneByOne",)
+
+logger = logging.getLogger(__name__)
+
+
+class _RefusedError(Exception):
+    """The row is refused; what it has written is to be undone."""
+
+    def __init__(self, *errors: RowError) -> None:
+        self.errors = errors
+
+
+class OneByOne:
+    """Stock serializers, one for each row; whatever they or a model's `save()` do is
+    done as ever."""
+
+    def __init__(
+        self,
+        target: Target,
+        fields: UniqueFields,
+        keys: KeyReader,
+        update_data: Callable[[Any], Any],
+    ) -> None:
+        self._target = target
+        self._fields = fields
+        self._keys = keys
+        self._update_data = update_data
+
+    def run(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            entry.reset()
+
+            if entry.outcome is None:
+                self.store(entry)
+
+    def store(self, entry: Entry) -> None:
+        """Give the entry its outcome. Raises what is no row's fault."""
+        try:
+            with transaction.atomic(using=self._target.using):
+                self._store(entry)
+        except _RefusedError as error:
+            entry.fail(*error.errors)
+        except exceptions.ValidationError as error:
+            entry.fail(*row_errors(error.detail))
+        except DjangoValidationError as error:
+            entry.fail(*row_errors(get_error_detail(error)))
+        except DENIALS as error:
+            entry.fail(denied(error))
+        except REFUSALS as error:
+            self._refuse(entry, error)
+
+    def _refuse(self, entry: Entry, error: BaseException) -> None:
+        reason = refusal(error)
+
+        if reason is None:
+            raise error
+
+        if not isinstance(error, DatabaseError):
+            logger.warning("Row %s was refused", entry.row.number, exc_info=error)
+
+        if reason is not NOT_UNIQUE:
+            entry.fail(reason)
+        elif entry.retried:
+            entry.fail(CONFLICT if entry.instance is None else NOT_UNIQUE)
+        else:
+            # Somebody else may have stored the key since it was looked up.
+            entry.retried = True
+            entry.reset()
+            self.store(entry)
+
+    def _store(self, entry: Entry) -> None:
+        entry.key, errors = self._keys.read(entry.data)
+
+        if errors:
+            raise _RefusedError(*errors)
+
+        entry.instance = instance = self._match(entry)
+
+        if instance is None:
+            serializer = self._target.get_serializer(data=entry.data)
+        else:
+            if self._target.check_object is not None:
+                self._target.check_object(instance)
+
+            serializer = self._target.get_serializer(
+                instance, data=self._update_data(entry.data), partial=True
+            )
+
+        free_key(serializer, self._fields.columns)
+        serializer.is_valid(raise_exception=True)
+        before = _state(instance, serializer)
+        save = self._target.perform_create
+        kind = Kind.CREATED
+
+        if instance is not None:
+            save = self._target.perform_update
+
+        if save is None:
+            serializer.save()
+        else:
+            save(serializer)
+
+        stored = serializer.instance
+
+        if instance is not None:
+            is_same = before == _state(stored, serializer)
+            kind = Kind.UNCHANGED if is_same else Kind.UPDATED
+
+        entry.settle(kind, getattr(stored, "pk", None))
+
+    def _match(self, entry: Entry) -> Model | None:
+        if entry.key is None:
+            return None
+
+        finder = Finder(self._target.world, self._fields.columns, locked_instances)
+        rows = finder.find([entry.key]).rows.get(entry.key)
+
+        if rows:
+            return rows[0]
+
+        if self._fields.is_assigned:
+            raise _RefusedError(self._keys.not_found(entry.key))
+
+        return None
+
+
+def _state(instance: Any, serializer: Any) -> Any:
+    """All that is stored of an instance, as far as this serializer writes it."""
+    if instance is None:
+        return None
+
+    meta = instance._meta
+    columns = {
+        column.attname: copy.deepcopy(getattr(instance, column.attname))
+        for column in meta.concrete_fields
+    }
+    relations = {
+        field.name: set(getattr(instance, field.name).values_list("pk", flat=True))
+        for field in meta.many_to_many
+        if field.name in serializer.validated_data
+    }
+
+    return columns, relations

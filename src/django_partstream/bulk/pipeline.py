@@ -1,0 +1,210 @@
+"""Rows in, outcomes out.
+
+The outcome of every operation is that of DRF row by row, in order; how rows are
+written does not show in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from django.db import connections
+from django.db.transaction import TransactionManagementError
+from rest_framework.fields import HiddenField
+
+from django_partstream.errors import ColumnsError
+
+from . import keys
+from .batch import Batch
+from .cells import Cells
+from .effects import per_row_reason
+from .entry import Entry, Target
+from .one_by_one import OneByOne
+from .plan import Plan
+from .related import Relations
+from .watch import TableWatch
+from .writers import writer_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rest_framework.serializers import Serializer
+
+    from .outcome import Outcome
+    from .row import Row
+
+__all__ = ("Mode", "Target", "Upsert", "csv_columns")
+
+Mode = Literal["batch", "rows"]
+
+
+def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that a file may have, and those that it must have."""
+    fields = [
+        field
+        for field in serializer.fields.values()
+        if not field.read_only and not isinstance(field, HiddenField)
+    ]
+
+    return (
+        tuple(field.field_name for field in fields),
+        tuple(field.field_name for field in fields if field.required),
+    )
+
+
+class Upsert:
+    """Creates the rows whose key is not there, and changes the others.
+
+    A row of the target's queryset that has the same values in `unique_fields` is
+    validated as a partial update, and only columns that were sent are written, of
+    `update_fields` alone if given. A row without such a match is validated in full and
+    inserted; it never overwrites: a key that exists outside the queryset is that row's
+    error. A key with a null part matches nothing. A key that comes twice is applied
+    twice, in order.
+
+    Raises UniqueFieldsError and ColumnsError, which list what is possible.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        unique_fields: Sequence[str],
+        update_fields: Sequence[str] | None = None,
+    ) -> None:
+        serializer = target.get_serializer(data={})
+        self._target = target
+        self._fields = keys.unique_fields(serializer, target.model, unique_fields)
+        self._serializer_columns = csv_columns(serializer)
+        self._hidden = {
+            name
+            for name, field in serializer.fields.items()
+            if isinstance(field, HiddenField)
+        }
+        self._update_fields = _update_fields(self._serializer_columns[0], update_fields)
+        self._cells = Cells(serializer, target.null_values) if target.text else None
+        reason = per_row_reason(
+            serializer,
+            target.model,
+            {
+                "perform_create": target.perform_create,
+                "perform_update": target.perform_update,
+            },
+        )
+        #: Whether rows are written together or one by one.
+        self.mode: Mode = "batch" if reason is None else "rows"
+        #: Why, naming who asks for it.
+        self.reason = reason or "nothing needs to be called for every single row"
+
+    @property
+    def unique_fields(self) -> tuple[str, ...]:
+        return self._fields.names
+
+    def csv_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns that a file for this operation may have, and those that it must
+        have: the key's among them."""
+        known, required = self._serializer_columns
+        names = [name for name in self._fields.names if name not in self._hidden]
+
+        return (
+            tuple(dict.fromkeys((*known, *names))),
+            tuple(dict.fromkeys((*required, *names))),
+        )
+
+    def run(self, rows: Sequence[Row]) -> list[Outcome]:
+        """One outcome for each row, in order.
+
+        Must be called in a transaction on the queryset's database; what a failed row
+        has done is undone. Raises what is no row's fault, such as a deadlock: then the
+        transaction is to be rolled back.
+        """
+        using = self._target.using
+
+        if not connections[using].in_atomic_block:
+            raise TransactionManagementError(
+                "Upsert.run() must be called inside "
+                f"transaction.atomic(using={using!r})."
+            )
+
+        entries = [Entry(row, self._data(row)) for row in rows]
+
+        if entries:
+            self._write(entries)
+
+        outcomes = [entry.outcome for entry in entries]
+        assert all(outcomes)  # for mypy
+
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _data(self, row: Row) -> Any:
+        if self._cells is None or row.errors:
+            return row.data
+
+        return self._cells.data(row.data)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        target, fields = self._target, self._fields
+        writer = writer_for(target.model, target.using)
+        writer.prepare()
+
+        if self.mode == "rows":
+            relations = Relations(TableWatch(target.model, target.using))
+            self._one_by_one(relations).run(entries)
+
+            return
+
+        plan = Plan(
+            target.get_serializer,
+            model=target.model,
+            using=target.using,
+            key=fields.columns,
+        )
+        batch = Batch(
+            target,
+            fields,
+            plan=plan,
+            keys=self._key_reader(plan.relations),
+            writer=writer,
+            one_by_one=self._one_by_one(plan.relations),
+            update_data=self._update_data,
+        )
+        batch.run(entries)
+
+    def _one_by_one(self, relations: Relations) -> OneByOne:
+        return OneByOne(
+            self._target, self._fields, self._key_reader(relations), self._update_data
+        )
+
+    def _key_reader(self, relations: Relations) -> keys.KeyReader:
+        serializer = self._target.get_serializer(data={})
+
+        return keys.KeyReader(serializer, relations, self._fields)
+
+    def _update_data(self, data: Any) -> Any:
+        if self._update_fields is None or not isinstance(data, dict):
+            return data
+
+        return {
+            name: value for name, value in data.items() if name in self._update_fields
+        }
+
+
+def _update_fields(
+    known: Sequence[str], names: Sequence[str] | None
+) -> frozenset[str] | None:
+    if names is None:
+        return None
+
+    unknown = [name for name in names if name not in known]
+
+    if unknown:
+        listed = ", ".join(f"{name[:80]!r}" for name in unknown[:20])
+        raise ColumnsError(
+            f"Unknown update_fields: {listed}. Known: {', '.join(map(repr, known))}.",
+            extra={
+                "unknown": [name[:80] for name in unknown[:20]],
+                "known": list(known),
+            },
+        )
+
+    return frozenset(names)

@@ -1,0 +1,131 @@
+"""Rows out of an upload: CSV or a JSON array, read as a stream in bounded memory.
+
+Nothing here knows a serializer. A cell is a string, a JSON value what `json` makes
+of it; what they mean is for the pipeline.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from django_partstream.errors import (
+    EmptyUploadError,
+    TooManyRowsError,
+    UnsupportedMediaError,
+)
+
+from . import decoding
+from .csv_rows import open_csv, read_csv
+from .json_rows import open_json, read_json
+from .row import (
+    MAX_CELL_LENGTH,
+    MAX_RECORD_BYTES,
+    OWN_COLUMNS,
+    Dialect,
+    Inspection,
+    Position,
+    Row,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = (
+    "CSV_TYPES",
+    "JSON_TYPES",
+    "MAX_CELL_LENGTH",
+    "MAX_RECORD_BYTES",
+    "OWN_COLUMNS",
+    "Dialect",
+    "Inspection",
+    "Position",
+    "Row",
+    "inspect",
+    "read",
+)
+
+#: The last is what Windows browsers call CSV.
+CSV_TYPES = ("text/csv", "application/csv", "application/vnd.ms-excel")
+JSON_TYPES = ("application/json",)
+
+
+def inspect(
+    stream: BinaryIO,
+    *,
+    content_type: str,
+    charset: str | None,
+    known: Sequence[str],
+    required: Sequence[str],
+    max_rows: int,
+) -> Inspection:
+    """Read the whole stream once; only its `read(n)` is used.
+
+    After this, `read` with the dialect that is returned meets no error of encoding or
+    syntax. Raises EmptyUploadError, UndecodableError, NotCSVError, ColumnsError,
+    InvalidJSONError, TooManyRowsError and UnsupportedMediaError. `content_type` is
+    bare; `known` and `required` are names of CSV columns.
+    """
+    if content_type not in CSV_TYPES + JSON_TYPES:
+        raise UnsupportedMediaError(
+            f"The media type {content_type!r} is not supported. "
+            f"Supported: {', '.join(CSV_TYPES + JSON_TYPES)}."
+        )
+
+    head = _head(stream)
+    encoding, offset = decoding.encoding_of(head, charset)
+    head = head[offset:]
+
+    if not head:
+        raise EmptyUploadError
+
+    if content_type in CSV_TYPES:
+        dialect, rows = open_csv(
+            head,
+            stream,
+            encoding=encoding,
+            offset=offset,
+            known=known,
+            required=required,
+        )
+    else:
+        dialect, rows = open_json(head, stream, encoding=encoding, offset=offset)
+
+    count = 0
+
+    for count, _ in enumerate(rows, start=1):
+        if count > max_rows:
+            raise TooManyRowsError(
+                f"The upload has more than {max_rows} rows. Split it."
+            )
+
+    return Inspection(dialect=dialect, rows=count)
+
+
+def read(
+    stream: BinaryIO, dialect: Dialect, position: Position | None = None
+) -> Iterator[tuple[Row, Position]]:
+    """The rows after `position`, each with the position after itself.
+
+    The stream stands at `position.offset`, or at its beginning.
+    """
+    position = position or Position()
+
+    if position.offset < dialect.start:
+        decoding.discard(stream, dialect.start - position.offset)
+        position = Position(offset=dialect.start, row=0, line=dialect.line)
+
+    if dialect.format == "csv":
+        return read_csv(stream, dialect, position)
+
+    return read_json(stream, dialect, position)
+
+
+def _head(stream: BinaryIO) -> bytes:
+    head = b""
+
+    while len(head) < decoding.BLOCK_BYTES and (
+        block := stream.read(decoding.BLOCK_BYTES - len(head))
+    ):
+        head += block
+
+    return head

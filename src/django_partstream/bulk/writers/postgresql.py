@@ -1,0 +1,83 @@
+"""PostgreSQL: a statement takes each column as one array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django_partstream.bulk import columns as cols
+
+from .paired import PairingWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django_partstream.bulk.columns import Column
+
+__all__ = ("PostgreSQLWriter",)
+
+
+class PostgreSQLWriter(PairingWriter):
+    """INSERT … SELECT FROM unnest(…), UPDATE … FROM unnest(…)."""
+
+    def prepare(self) -> None:
+        # Django's foreign keys are deferred: a missing object would only show at
+        # COMMIT, when no row can be named any more.
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def can_pair(self, columns: Sequence[Column]) -> bool:
+        return all(map(self._has_array, columns))
+
+    def insert_returning(
+        self, columns: Sequence[Column], values: Sequence[list[Any]], returned: str
+    ) -> list[Sequence[Any]]:
+        names = ", ".join(self.quote(column.column) for column in columns)
+
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self.table} ({names}) "
+                f"SELECT * FROM unnest({self._arrays(columns)}) "
+                f"ON CONFLICT DO NOTHING RETURNING {returned}",
+                values,
+            )
+
+            return list(cursor.fetchall())
+
+    def update(
+        self, columns: Sequence[Column], rows: Sequence[tuple[Any, Sequence[Any]]]
+    ) -> None:
+        given = [self.pk, *columns]
+
+        if not all(map(self._has_array, given)):
+            super().update(columns, rows)
+
+            return
+
+        assignments = ", ".join(
+            f"{self.quote(column.column)} = given.c{index}"
+            for index, column in enumerate(columns, start=1)
+        )
+        names = ", ".join(f"c{index}" for index in range(len(given)))
+        pk = self.quote(self.pk.column)
+
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {self.table} SET {assignments} "
+                f"FROM unnest({self._arrays(given)}) AS given({names}) "
+                f"WHERE {self.table}.{pk} = given.c0",
+                self.prepared_columns(given, [(pk, *row) for pk, row in rows]),
+            )
+
+    def _arrays(self, columns: Sequence[Column]) -> str:
+        # Without its length: a cast to varchar(3) cuts longer texts off in silence.
+        return ", ".join(
+            f"%s::{(column.db_type(self.connection) or '').partition('(')[0]}[]"
+            for column in columns
+        )
+
+    def _has_array(self, column: Column) -> bool:
+        kind = cols.stored_column(column).get_internal_type()
+
+        return kind in self.connection.data_types and not hasattr(
+            column, "get_placeholder"
+        )

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from .models import (
+    Account,
+    Article,
+    Contract,
+    Country,
+    Document,
+    Event,
+    Folder,
+    Nickname,
+    Place,
+    Product,
+    Review,
+    Sample,
+    Shouted,
+    Status,
+    Transaction,
+)
+
+
+class TransactionSerializer(serializers.ModelSerializer[Transaction]):
+    status = serializers.SlugRelatedField(
+        slug_field="code", queryset=Status.objects.all()
+    )
+
+    class Meta:
+        model = Transaction
+        fields = ["id", "account", "status", "datetime", "amount", "description"]
+
+
+class ContractSerializer(serializers.ModelSerializer[Contract]):
+    class Meta:
+        model = Contract
+        fields = ["id", "number", "year", "amount", "account"]
+
+
+class OurAccountField(serializers.PrimaryKeyRelatedField[Account]):
+    """Accounts of the caller's tenant."""
+
+    def get_queryset(self):
+        return Account.objects.filter(tenant=self.context["tenant"])
+
+
+class TenantContractSerializer(serializers.ModelSerializer[Contract]):
+    account = OurAccountField(required=False, allow_null=True)
+
+    class Meta:
+        model = Contract
+        fields = ["id", "number", "year", "amount", "account"]
+
+
+class ProductSerializer(serializers.ModelSerializer[Product]):
+    class Meta:
+        model = Product
+        fields = ["id", "code", "serial", "shelf", "slot", "price", "tenant"]
+
+
+class UncheckedProductSerializer(serializers.ModelSerializer[Product]):
+    """Knows none of the model's constraints."""
+
+    serial = serializers.IntegerField()
+
+    class Meta:
+        model = Product
+        fields = ["id", "code", "serial", "shelf", "slot", "price", "tenant"]
+        validators = []
+
+
+class EventSerializer(serializers.ModelSerializer[Event]):
+    class Meta:
+        model = Event
+        fields = ["id", "name", "place", "created", "changed"]
+
+
+class ShoutedSerializer(serializers.ModelSerializer[Shouted]):
+    class Meta:
+        model = Shouted
+        fields = ["id", "name", "times"]
+
+
+class DocumentSerializer(serializers.ModelSerializer[Document]):
+    class Meta:
+        model = Document
+        fields = ["id", "title", "pages"]
+
+
+class CountrySerializer(serializers.ModelSerializer[Country]):
+    class Meta:
+        model = Country
+        fields = ["iso", "name"]
+
+
+class SampleSerializer(serializers.ModelSerializer[Sample]):
+    class Meta:
+        model = Sample
+        fields = "__all__"
+
+
+class FolderSerializer(serializers.ModelSerializer[Folder]):
+    parent = serializers.SlugRelatedField(
+        slug_field="code",
+        queryset=Folder.objects.all(),
+        required=False,
+        allow_null=True,
+    )
+
+    class Meta:
+        model = Folder
+        fields = ["id", "code", "parent"]
+
+
+class NicknameSerializer(serializers.ModelSerializer[Nickname]):
+    class Meta:
+        model = Nickname
+        fields = ["id", "name", "points"]
+
+
+class PlaceSerializer(serializers.ModelSerializer[Place]):
+    class Meta:
+        model = Place
+        fields = ["id", "code", "name"]
+
+
+class ArticleSerializer(serializers.ModelSerializer[Article]):
+    class Meta:
+        model = Article
+        fields = ["id", "slug", "title", "tags"]
+
+
+class ReviewSerializer(serializers.ModelSerializer[Review]):
+    class Meta:
+        model = Review
+        fields = ["id", "slug", "title", "stars"]

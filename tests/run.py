@@ -1,0 +1,200 @@
+"""`make test`: every check and every test, whatever fails on the way.
+
+With names of steps, only these: `python -m tests.run mypy postgresql`.
+"""
+
+# ruff: noqa: T201 - it is a command, and what it prints is its result.
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import playwright
+
+from asgi_example import programs, services
+from asgi_example.processes import StartError
+from tests.conftest import everything_is_required
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Not the script in the environment, which names the folder where it was made.
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command as run; run()"
+
+#: Playwright brings its own Node.
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+
+
+@contextlib.contextmanager
+def no_server() -> Iterator[dict[str, str]]:
+    yield {}
+
+
+@contextlib.contextmanager
+def on_postgresql() -> Iterator[dict[str, str]]:
+    with services.postgresql() as server:
+        yield {"TEST_DATABASE": "postgresql", **server.environment}
+
+
+@contextlib.contextmanager
+def on_mariadb() -> Iterator[dict[str, str]]:
+    with services.mariadb() as server:
+        yield {
+            "TEST_DATABASE": "mariadb",
+            "MYSQL_HOST": server.host,
+            "MYSQL_TCP_PORT": str(server.port),
+            "MYSQL_USER": server.user,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    name: str
+    command: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: What has to be up, and what it adds to the environment.
+    server: Callable[[], AbstractContextManager[dict[str, str]]] = no_server
+    #: The program without which the step is left out.
+    needs: str | None = None
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
+
+
+STEPS = (
+    Step(name="ruff", command=python("ruff", "check", ".")),
+    Step(name="format", command=python("ruff", "format", "--check", ".")),
+    Step(name="mypy", command=python("mypy")),
+    Step(name="imports", command=[sys.executable, "-c", LINT_IMPORTS]),
+    Step(
+        name="migrations",
+        command=python("django", "makemigrations", "--check", "--dry-run"),
+        environment={"DJANGO_SETTINGS_MODULE": "tests.settings"},
+    ),
+    Step(
+        name="javascript",
+        command=[NODE, "--test", *sorted((ROOT / "tests" / "js").glob("*.test.mjs"))],
+    ),
+    Step(
+        name="sqlite",
+        command=python("pytest", "--cov", "--cov-report=term"),
+        environment={"PYTHONDEVMODE": "1"},
+    ),
+    Step(
+        name="postgresql",
+        command=python("pytest", "-m", "database"),
+        server=on_postgresql,
+        needs="postgresql",
+    ),
+    Step(
+        name="mariadb",
+        command=python("pytest", "-m", "database"),
+        server=on_mariadb,
+        needs="mariadb",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    name: str
+    outcome: str
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the steps; 0 if none failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [step.name for step in STEPS]
+    parser.add_argument("steps", nargs="*", metavar="step", help=", ".join(names))
+    chosen = parser.parse_args(arguments).steps or names
+    unknown = sorted(set(chosen) - set(names))
+
+    if unknown:
+        parser.error(f"no step {unknown[0]!r}; there are {', '.join(names)}")
+
+    started = time.monotonic()
+    programs.install(*programs.PROGRAMS)
+
+    with tempfile.TemporaryDirectory(prefix="partstream-run-") as directory:
+        left_out = Path(directory) / "left-out"
+        left_out.touch()
+        results = [run(step, left_out) for step in STEPS if step.name in chosen]
+        lines = dict.fromkeys(left_out.read_text(encoding="utf-8").splitlines())
+
+    print()
+
+    for result in results:
+        print(f"{result.outcome:<9} {result.name:<12} {result.seconds:6.1f} s")
+
+    for line in lines:
+        print(line)
+
+    totals = Counter(result.outcome for result in results)
+    print(
+        f"{len(results)} steps: {totals['passed']} passed, {totals['FAILED']} failed, "
+        f"{totals['left out']} left out, in {time.monotonic() - started:.0f} s"
+    )
+    return 1 if totals["FAILED"] else 0
+
+
+def run(step: Step, left_out: Path) -> Result:
+    """Run one step, its output untouched."""
+    print(f"\n{step.name}", "-" * (70 - len(step.name)), flush=True)
+    started = time.monotonic()
+    reason = programs.missing(step.needs) if step.needs else None
+
+    if reason is not None:
+        line = f"left out: {step.name} ({reason})"
+        print(line, flush=True)
+
+        with left_out.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+        outcome = "FAILED" if everything_is_required() else "left out"
+    else:
+        try:
+            outcome = "passed" if passes(step, left_out) else "FAILED"
+        except StartError as error:
+            print(error, flush=True)
+            outcome = "FAILED"
+
+    return Result(name=step.name, outcome=outcome, seconds=time.monotonic() - started)
+
+
+def passes(step: Step, left_out: Path) -> bool:
+    with step.server() as environment:
+        done = subprocess.run(
+            step.command,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PARTSTREAM_LEFT_OUT": str(left_out),
+                **step.environment,
+                **environment,
+            },
+            check=False,
+        )
+
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

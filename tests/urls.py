@@ -1,0 +1,46 @@
+"""The addresses of the tests."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+from rest_framework.routers import DefaultRouter
+
+from tests.app import views as app
+from tests.parts import views
+
+router = DefaultRouter()
+router.register("contracts", app.ContractViewSet, basename="contracts")
+router.register("few-contracts", app.FewContractsViewSet, basename="few-contracts")
+router.register("year-contracts", app.YearContractsViewSet, basename="year-contracts")
+router.register(
+    "header-contracts", app.HeaderContractsViewSet, basename="header-contracts"
+)
+router.register(
+    "token-contracts", app.TokenContractsViewSet, basename="token-contracts"
+)
+router.register(
+    "model-permission-contracts",
+    app.ModelPermissionContractsViewSet,
+    basename="model-permission-contracts",
+)
+router.register(
+    "unlocked-contracts", app.UnlockedContractsViewSet, basename="unlocked-contracts"
+)
+router.register("events", app.EventViewSet, basename="events")
+router.register("owned-shouts", app.OwnedShoutsViewSet, basename="owned-shouts")
+
+urlpatterns = [
+    path("api/", include("django_partstream.urls")),
+    path("api/", include(router.urls)),
+    path("shop/", views.Shop.as_view()),
+    path("shop/<slug:branch>/", views.Shop.as_view()),
+    path("failing/", views.Failing.as_view()),
+    path("six/", views.Six.as_view()),
+    path("users/", views.Users.as_view()),
+    path("private/", views.Private.as_view()),
+    path("shrinking/", views.Shrinking.as_view()),
+    path("endless/", views.Endless.as_view()),
+    path("locale/", views.Locale.as_view()),
+    path("no-list/", views.NoList.as_view()),
+    path("async-declared/", views.AsyncDeclared.as_view()),
+]
