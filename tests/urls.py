@@ -26,6 +26,7 @@ router.register(
 router.register(
     "unlocked-contracts", app.UnlockedContractsViewSet, basename="unlocked-contracts"
 )
+router.register("agent-contracts", app.AgentContractsViewSet, basename="agent")
 router.register("events", app.EventViewSet, basename="events")
 router.register("owned-shouts", app.OwnedShoutsViewSet, basename="owned-shouts")
 
