@@ -113,10 +113,6 @@ class Visit:
         if not stream or request.failure != "net::ERR_ABORTED":
             self.mishaps.append(f"{request.url}: {request.failure}")
 
-    def open(self, url: str) -> None:
-        self.page.goto(url)
-        expect(self.get("dashboard-said")).to_contain_text("the last after")
-
     def get(self, name: str) -> Locator:
         return self.page.get_by_test_id(name)
 
@@ -127,7 +123,9 @@ class Visit:
 
         self.get("load-button").click()
         expect(self.get("job-name")).to_have_text(file.name if file else "January 2013")
-        expect(self.get("job-state")).to_have_text("Finished", timeout=LOAD_MS)
+        ended = self.page.locator("#job[data-state=done], #load-problem .problem")
+        expect(ended.first).to_be_visible(timeout=LOAD_MS)
+        expect(self.get("load-problem")).to_be_empty()
 
     def numbers(self) -> dict[str, int]:
         kinds = ("created", "updated", "unchanged", "refused")
@@ -152,17 +150,24 @@ def browser(chromium_path: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """Opens a page, with the context options of Playwright; checked at the end."""
+    """Opens a page, with the context options of Playwright; checked at the end.
+
+    A guest of the full demo sees no dashboard.
+    """
     visits: list[Visit] = []
 
     with contextlib.ExitStack() as stack:
 
-        def make(url: str, **options: Any) -> Visit:
+        def make(url: str, *, guest: bool = False, **options: Any) -> Visit:
             context = stack.enter_context(browser.new_context(**options))
             made = Visit(page=context.new_page())
             made.watch()
             visits.append(made)
-            made.open(url)
+            made.page.goto(url)
+
+            if not guest:
+                expect(made.get("dashboard-said")).to_contain_text("the last after")
+
             return made
 
         yield make
@@ -171,7 +176,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
+def serving(**settings: str) -> Iterator[str]:
     """`make demo` on a free port and a new database."""
     ours = ("DEMO_", "DJANGO_SETTINGS_MODULE", "PYTHONDEVMODE")
     environment = {
@@ -179,16 +184,23 @@ def serving() -> Iterator[str]:
     }
 
     with Site() as site:
+        environment |= settings
+        environment["DEMO_DB_PATH"] = str(site.directory / "demo.sqlite3")
         server = site.start(
             "demo",
             [sys.executable, "-m", "asgi_example.demo", "--port", "0"],
             cwd=ROOT,
-            environment=environment
-            | {"DEMO_DB_PATH": str(site.directory / "demo.sqlite3")},
+            environment=environment,
         )
         server.wait_until_logged("(Ctrl-C stops it)", seconds=60)
         found = re.search(r"Ready: (\S+)", server.output())
         assert found is not None
+
+        if "DEMO_FULL" in settings:
+            command = [sys.executable, "asgi_example/manage.py", "seed_users"]
+            users = site.start("users", command, cwd=ROOT, environment=environment)
+            users.finish(seconds=60)
+
         yield found[1]
         assert "Traceback" not in server.output()
 
@@ -196,6 +208,13 @@ def serving() -> Iterator[str]:
 @pytest.fixture
 def demo() -> Iterator[str]:
     with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def full_demo() -> Iterator[str]:
+    """With users, who have to log in."""
+    with serving(DEMO_FULL="1") as url:
         yield url
 
 
@@ -442,6 +461,25 @@ def test_bad_file_is_refused_in_words_and_stores_nothing(
     # A browser calls every 4xx an error on its console.
     assert len(visitor.mishaps) == 1
     assert "400 (Bad Request)" in visitor.mishaps.pop()
+
+
+def test_member_logs_in_loads_flights_and_logs_out(full_demo, visit, morning):
+    visitor = visit(full_demo, guest=True)
+    expect(visitor.get("login")).to_be_visible()
+    expect(visitor.get("dashboard")).to_be_hidden()
+    expect(visitor.get("load-button")).to_be_disabled()
+
+    visitor.get("login").click()
+    visitor.page.get_by_label("Name").fill("ann")
+    visitor.page.get_by_label("Password").fill("ann-demo")
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.get("session")).to_contain_text("ann")
+    visitor.load(morning)
+
+    assert visitor.numbers()["created"] == 200 - REFUSED_MORNING
+    assert visitor.stored() == 200 - REFUSED_MORNING
+    visitor.get("logout").click()
+    expect(visitor.get("login")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -509,7 +509,7 @@ def mostly(
     draw: st.DrawFn, usual: st.SearchStrategy[Any], rare: st.SearchStrategy[Any]
 ) -> Any:
     """One refusal hides whatever else is wrong with a value: they must be few."""
-    return draw(rare if draw(st.integers(0, 24)) == 24 else usual)
+    return draw(rare if draw(st.integers(0, 11)) == 11 else usual)
 
 
 leaves = st.one_of(

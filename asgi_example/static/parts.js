@@ -4,7 +4,10 @@ import { counted, decimal, thousands, whole } from "./numbers.js";
 
 const MONTHS = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
 const TWELVE = Array.from({ length: 12 }, (_, index) => index + 1);
-const DAY = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
+const DAY = new Intl.DateTimeFormat("en", {
+  dateStyle: "medium",
+  timeZone: "America/New_York",
+});
 
 /** The parts that this page knows, in the order in which the view declares them. */
 export const PARTS = {

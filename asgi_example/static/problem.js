@@ -24,6 +24,16 @@ const ADVICE = {
   unreachable: "Try again in a moment.",
 };
 
+/** A proxy in front of the server gives a status and no code. */
+const CODES = {
+  401: "not_authenticated",
+  403: "permission_denied",
+  404: "not_found",
+  413: "too_large",
+  415: "unsupported_media_type",
+  429: "throttled",
+};
+
 /**
  * Shows what went wrong, in the server's words, and what to do.
  * @param {Element} slot
@@ -48,7 +58,8 @@ export function showProblem(slot, error, { heading }) {
 /** A problem in words. */
 function told(error) {
   if (error instanceof ProblemError) {
-    const { problem, detail, code, status } = error;
+    const { problem, detail, status } = error;
+    const code = problem.code ?? CODES[status] ?? error.code;
     return { detail, code, name: `${status} ${problem.title ?? ""}` };
   }
 

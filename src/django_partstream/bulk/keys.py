@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .columns import Column
     from .matching import Key
+    from .memo import Memo
     from .related import Relations
 
 __all__ = ("KeyReader", "UniqueFields", "unique_fields")
@@ -110,10 +111,15 @@ class KeyReader:
     validated by itself, without asking whether its value is taken."""
 
     def __init__(
-        self, serializer: Serializer[Any], relations: Relations, fields: UniqueFields
+        self,
+        serializer: Serializer[Any],
+        relations: Relations,
+        fields: UniqueFields,
+        memo: Memo,
     ) -> None:
         without_uniqueness(serializer)
         relations.attach(serializer)
+        memo.attach(serializer)
         self._serializer = serializer
         self._fields = fields
 

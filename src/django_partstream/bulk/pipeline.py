@@ -19,6 +19,7 @@ from .batch import Batch
 from .cells import Cells
 from .effects import per_row_reason
 from .entry import Entry, Target
+from .memo import Memo
 from .one_by_one import OneByOne
 from .plan import Plan
 from .related import Relations
@@ -82,6 +83,7 @@ class Upsert:
             if isinstance(field, HiddenField)
         }
         self._update_fields = _update_fields(self._serializer_columns[0], update_fields)
+        self._memo = Memo()
         self._cells = Cells(serializer, target.null_values) if target.text else None
         reason = per_row_reason(
             serializer,
@@ -158,6 +160,7 @@ class Upsert:
             model=target.model,
             using=target.using,
             key=fields.columns,
+            memo=self._memo,
         )
         batch = Batch(
             target,
@@ -178,7 +181,7 @@ class Upsert:
     def _key_reader(self, relations: Relations) -> keys.KeyReader:
         serializer = self._target.get_serializer(data={})
 
-        return keys.KeyReader(serializer, relations, self._fields)
+        return keys.KeyReader(serializer, relations, self._fields, self._memo)
 
     def _update_data(self, data: Any) -> Any:
         if self._update_fields is None or not isinstance(data, dict):

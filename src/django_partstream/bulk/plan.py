@@ -24,6 +24,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import get_error_detail
 from rest_framework.validators import UniqueTogetherValidator
 
+from .memo import Memo
 from .outcome import RowError, row_errors
 from .related import Relations
 from .uniqueness import Checks, free_key, together_sources
@@ -79,7 +80,9 @@ class Plan:
         model: type[Model],
         using: str,
         key: Sequence[Column] = (),
+        memo: Memo | None = None,
     ) -> None:
+        self._memo = memo or Memo()
         self.watch = TableWatch(model, using)
         self.relations = Relations(self.watch)
         self.checks = Checks()
@@ -93,6 +96,7 @@ class Plan:
         free_key(serializer, key)
         self.relations.attach(serializer)
         self.checks.attach(serializer)
+        self._memo.attach(serializer)
 
         return serializer
 
