@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 DEPTH = 254
 
-# Values, as DRF's encoder is asked for them.
-
 
 def by_drf(value: Any) -> bytes:
     return json.dumps(
@@ -665,9 +663,6 @@ def test_known_texts(value, text):
     assert read(by_drf(value)) == read(text.encode())
 
 
-# What DRF does otherwise.
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -776,8 +771,6 @@ def iterate_frames() -> Iterator[types.FrameType]:
         yield frame
         frame = frame.f_back
 
-
-# What is refused, and how it is said.
 
 NO_RULE = (
     "neither JSON nor DRF's JSONEncoder has a form for it. Convert it first, for "
@@ -909,9 +902,6 @@ def test_endless_conversion_is_refused():
         encode([Endless()])
 
 
-# What the value's own code raises.
-
-
 def fail(error: BaseException) -> Iterator[Any]:
     yield 1
     raise error
@@ -931,9 +921,6 @@ def test_error_of_an_iterator_comes_out_as_it_is(error, before):
 async def test_queryset_on_the_event_loop_is_djangos_own_error():
     with pytest.raises(SynchronousOnlyOperation):
         encode(User.objects.values("username"))
-
-
-# Each iterator is read once, though a value may be visited twice.
 
 
 @pytest.mark.parametrize("last", [2**64, {1: 1}, Plain.ROWS])
@@ -1005,9 +992,6 @@ def test_lazy_strings_are_in_the_language_of_the_moment():
     assert text.decode() == '{"label":"Passwort","Passwort":1}'
 
 
-# Encoded.
-
-
 @pytest.mark.parametrize("beside", [1, 2**64])
 def test_encoded_is_embedded_at_any_depth(beside):
     inner = Encoded(encode({"deep": nested(200, 2**64)}))
@@ -1022,9 +1006,6 @@ def test_encoded_is_embedded_at_any_depth(beside):
 
 def test_encoded_null_is_not_taken_for_a_nan():
     assert encode([Encoded(b"null"), "null", None]) == b'[null,"null",null]'
-
-
-# One line.
 
 
 def test_no_reader_of_lines_finds_one_inside():
@@ -1046,9 +1027,6 @@ def test_frames_are_their_wire_form():
         b'{"type":"part","name":"totals","data":[1],"cursor":null,"ms":1.5}'
     )
     assert json.loads(encode_frame(error))["error"] == problem.wire()
-
-
-# Import.
 
 
 def test_encodes_without_settings():

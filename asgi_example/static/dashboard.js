@@ -111,7 +111,8 @@ export class Dashboard {
         `${NAMES[transport]} ${milliseconds(first)} – ${milliseconds(last)}`,
       ),
     );
-    byId("runs").replaceChildren(...(runs.length > 1 ? ["First and last part: ", ...runs] : []));
+    const comparison = runs.length > 1 ? ["First and last part: ", ...runs] : [];
+    byId("runs").replaceChildren(...comparison);
   }
 
   #fail(error) {

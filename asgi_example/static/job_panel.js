@@ -67,7 +67,8 @@ export class JobPanel {
 
     if (sent === total) {
       this.#bar.removeAttribute("value");
-      byId("job-word").textContent = "The server reads the file through once, then the job starts.";
+      byId("job-word").textContent =
+        "The server reads the file through once, then the job starts.";
     }
   }
 

@@ -106,7 +106,7 @@ class UnencodableError(PartstreamError):
 
 
 class EmptyUploadError(BadRequestError):
-    """The upload is empty."""
+    """The upload is empty. Send CSV with a header line, or a JSON array."""
 
     code = "empty_upload"
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rest_framework.parsers import MultiPartParser
+
 from . import operations
 from .errors import PartstreamError
+from .parsers import UnreadParser
 from .responses import answer_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
 __all__ = ("BulkOperationsMixin",)
@@ -33,6 +37,18 @@ class BulkOperationsMixin:
     csv_null_values: Iterable[str] = ()
     #: Rows that are answered at once; None: `PARTSTREAM['SYNC_MAX_ROWS']`.
     sync_max_rows: int | None = None
+
+    def initialize_request(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> Request:
+        initialized: Request = super().initialize_request(  # type: ignore[misc]
+            request, *args, **kwargs
+        )
+
+        if request.method == "POST" and "unique_fields" in request.GET:
+            initialized.parsers = [MultiPartParser(), UnreadParser()]
+
+        return initialized
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         if not _is_upsert(request):

@@ -22,6 +22,7 @@ from .bulk import pipeline, rows
 from .bulk.outcome import Kind, Outcome
 from .envelope import Envelope, same_rows
 from .errors import (
+    EmptyUploadError,
     InvalidRowsError,
     JobUnavailableError,
 )
@@ -108,7 +109,7 @@ def _inspect(
 ) -> rows.Inspection:
     known, required = operation.csv_columns()
 
-    return rows.inspect(
+    inspection = rows.inspect(
         cast("BinaryIO", _Tee(body.stream, spool)),
         content_type=body.content_type,
         charset=body.charset,
@@ -116,6 +117,12 @@ def _inspect(
         required=required,
         max_rows=conf.current().max_rows,
     )
+
+    # An empty array asks for nothing; a file without rows was meant to have some.
+    if inspection.dialect.format == "csv" and not inspection.rows:
+        raise EmptyUploadError("The upload has a header and no rows. Add rows to it.")
+
+    return inspection
 
 
 def _run_now(

@@ -312,7 +312,9 @@ def test_nothing_is_an_empty_upload(data, content_type):
     with pytest.raises(EmptyUploadError) as caught:
         look(data, content_type=content_type)
 
-    assert caught.value.detail == "The upload is empty."
+    assert caught.value.detail == (
+        "The upload is empty. Send CSV with a header line, or a JSON array."
+    )
 
 
 def test_header_alone_has_no_rows():
@@ -423,7 +425,10 @@ def test_json_may_be_marked(encoding):
     [
         (
             '{"a": 1}',
-            "row 1, line 1, byte 0: it must be an array of objects, but begins with '{'.",
+            (
+                "row 1, line 1, byte 0: it must be an array of objects, but begins with "
+                "'{'."
+            ),
         ),
         ("[{}", "row 1, line 1, byte 3: expected ',' or ']' after it."),
         ("[", "row 1, line 1, byte 1: the array does not end."),
