@@ -38,16 +38,16 @@ def test_a_redis_url_chooses_arq(settings: Any) -> None:
         (
             {"QUEUE": "celery"},
             (
-                "PARTSTREAM['QUEUE'] is 'celery'; expected one of 'embedded', 'database', "
-                "'arq'."
+                "PARTSTREAM['QUEUE'] is 'celery'; expected one of 'embedded', "
+                "'database', 'arq'."
             ),
         ),
         (
             {"QUEUE": "arq"},
             (
-                "PARTSTREAM['QUEUE'] is 'arq' but PARTSTREAM['REDIS_URL'] is not set. Set "
-                "it, for example to 'redis://localhost:6379/0', or choose 'embedded' or "
-                "'database'."
+                "PARTSTREAM['QUEUE'] is 'arq' but PARTSTREAM['REDIS_URL'] is not set. "
+                "Set it, for example to 'redis://localhost:6379/0', or choose "
+                "'embedded' or 'database'."
             ),
         ),
         (

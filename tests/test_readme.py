@@ -39,9 +39,9 @@ IMPORTS = {
 
 
 @pytest.fixture
-def project(settings: Any) -> ModuleType:
+def project(settings: Any) -> Any:
     """The README's Python, as one module and the URLconf."""
-    module = ModuleType("readme")
+    module: Any = ModuleType("readme")
     module.__dict__.update(IMPORTS)
 
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
@@ -60,7 +60,7 @@ def addresses() -> list[str]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_readme_runs(project: ModuleType, async_client: AsyncClient) -> None:
+async def test_the_readme_runs(project: Any, async_client: AsyncClient) -> None:
     dashboard, orders = addresses()
     upload = await async_client.post(
         orders,
@@ -74,7 +74,7 @@ async def test_the_readme_runs(project: ModuleType, async_client: AsyncClient) -
     )
     assert at_once.status_code == 200, at_once.content
 
-    response = await async_client.get(
+    response: Any = await async_client.get(
         dashboard, headers={"Accept": "application/x-ndjson"}
     )
     body = b"".join([chunk async for chunk in response])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from .models import (
@@ -66,7 +68,7 @@ class UncheckedProductSerializer(serializers.ModelSerializer[Product]):
     class Meta:
         model = Product
         fields = ["id", "code", "serial", "shelf", "slot", "price", "tenant"]
-        validators = []
+        validators: list[Any] = []
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
@@ -100,7 +102,7 @@ class SampleSerializer(serializers.ModelSerializer[Sample]):
 
 
 class FolderSerializer(serializers.ModelSerializer[Folder]):
-    parent = serializers.SlugRelatedField(
+    parent = serializers.SlugRelatedField(  # type: ignore[assignment]
         slug_field="code",
         queryset=Folder.objects.all(),
         required=False,

@@ -17,7 +17,7 @@ from .models import Contract, Event, Shouted
 from .serializers import ContractSerializer, EventSerializer, ShoutedSerializer
 
 
-class ContractViewSet(BulkOperationsMixin, ModelViewSet):
+class ContractViewSet(BulkOperationsMixin, ModelViewSet[Contract]):
     queryset = Contract.objects.order_by("number")
     serializer_class = ContractSerializer
     csv_null_values = ("NA",)
@@ -56,7 +56,7 @@ class TokenContractsViewSet(ContractViewSet):
 
     class HasKey(BasePermission):
         def has_permission(self, request: Any, view: Any) -> bool:
-            return request.headers.get("X-Key") == "open"
+            return bool(request.headers.get("X-Key") == "open")
 
     permission_classes = [HasKey]
 
@@ -70,17 +70,17 @@ class UnlockedContractsViewSet(ContractViewSet):
 
     class IsUnlocked(BasePermission):
         def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
-            return request.method == "PATCH" and obj.year != 1999
+            return bool(request.method == "PATCH" and obj.year != 1999)
 
     permission_classes = [IsAuthenticated, IsUnlocked]
 
 
-class EventViewSet(BulkOperationsMixin, ModelViewSet):
+class EventViewSet(BulkOperationsMixin, ModelViewSet[Event]):
     queryset = Event.objects.order_by("name")
     serializer_class = EventSerializer
 
 
-class OwnedShoutsViewSet(BulkOperationsMixin, ModelViewSet):
+class OwnedShoutsViewSet(BulkOperationsMixin, ModelViewSet[Shouted]):
     queryset = Shouted.objects.order_by("name")
     serializer_class = ShoutedSerializer
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,10 @@ class Trickle(io.RawIOBase):
         taken, self._at = self._data[self._at : end], end
 
         return taken
+
+
+def trickle(data: bytes, size: int) -> BinaryIO:
+    return cast("BinaryIO", Trickle(data, size))
 
 
 def look(data, *, content_type="text/csv", charset=None, required=(), max_rows=1000):
@@ -426,8 +431,8 @@ def test_json_may_be_marked(encoding):
         (
             '{"a": 1}',
             (
-                "row 1, line 1, byte 0: it must be an array of objects, but begins with "
-                "'{'."
+                "row 1, line 1, byte 0: it must be an array of objects, but begins "
+                "with '{'."
             ),
         ),
         ("[{}", "row 1, line 1, byte 3: expected ',' or ']' after it."),
@@ -508,8 +513,8 @@ def test_csv_is_read_the_same_however_the_stream_is_cut(rows, end, encoding, siz
     data = end.join(["a,b", *quoted]).encode(encoding)
     charset = "utf-16-be" if encoding == "utf-16-be" else None
 
-    inspection = look(Trickle(data, size), charset=charset)
-    found = list(read(Trickle(data, size), inspection.dialect))
+    inspection = look(trickle(data, size), charset=charset)
+    found = list(read(trickle(data, size), inspection.dialect))
 
     assert inspection.rows == len(rows)
     assert [(row.data["a"], row.data["b"]) for row, _ in found] == rows
@@ -545,8 +550,8 @@ def test_json_is_read_the_same_however_the_stream_is_cut(
     data = text.encode(encoding, "replace")
     expected = json.loads(data.decode(encoding))
 
-    inspection = look(Trickle(data, size), content_type="application/json")
-    found = list(read(Trickle(data, size), inspection.dialect))
+    inspection = look(trickle(data, size), content_type="application/json")
+    found = list(read(trickle(data, size), inspection.dialect))
 
     assert [row.data for row, _ in found] == expected
     assert [row.data for row in read_all(data, content_type="application/json")] == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -131,7 +132,8 @@ def test_what_was_not_sent_is_not_touched() -> None:
     run(make(ContractSerializer, "number"), {"number": "C1", "year": 2000})
 
     contract = Contract.objects.get()
-    assert (contract.year, contract.amount) == (2000, 7)
+    assert contract.year == 2000
+    assert contract.amount == 7
 
 
 def test_update_fields_limit_an_update_and_no_insert() -> None:
@@ -145,8 +147,8 @@ def test_update_fields_limit_an_update_and_no_insert() -> None:
     )
 
     assert [*Contract.objects.order_by("number").values_list("year", "amount")] == [
-        (1999, 8),
-        (2000, 9),
+        (1999, Decimal(8)),
+        (2000, Decimal(9)),
     ]
 
 

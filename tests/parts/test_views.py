@@ -40,7 +40,7 @@ def merged(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 async def lines(client: AsyncClient, url: str) -> list[dict[str, Any]]:
-    response = await client.get(url, headers={"Accept": "application/x-ndjson"})
+    response: Any = await client.get(url, headers={"Accept": "application/x-ndjson"})
     assert response.status_code == 200, response
     assert response["Content-Type"] == "application/x-ndjson"
     body = b"".join([chunk async for chunk in response])
@@ -144,7 +144,7 @@ async def test_a_cut_stream_resumes_as_pages(async_client: AsyncClient) -> None:
 async def test_the_stream_says_how_it_wants_to_be_carried(
     async_client: AsyncClient,
 ) -> None:
-    response = await async_client.get(
+    response: Any = await async_client.get(
         "/shop/", headers={"Accept": "application/x-ndjson"}
     )
     _ = [chunk async for chunk in response]

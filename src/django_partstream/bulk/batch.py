@@ -7,10 +7,11 @@ window writes. Then windows begin small again.
 
 from __future__ import annotations
 
+import functools
 import logging
 from itertools import groupby
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import DatabaseError, models, transaction
 
@@ -267,9 +268,7 @@ class Batch:
 
         for (_, names), group in groups.items():
             columns = [column for column in self._table.columns if column in names]
-            self._attempt(
-                group, kind, lambda some, columns=columns: write(columns, some), again
-            )
+            self._attempt(group, kind, functools.partial(write, columns), again)
 
         return again
 
@@ -384,8 +383,10 @@ class _Table:
                 if not hasattr(default, "resolve_expression"):
                     record[column] = default
 
+        new = SimpleNamespace()
+
         for column in self._auto_add + self._auto:
-            record[column] = column.pre_save(SimpleNamespace(), add=True)
+            record[column] = column.pre_save(cast("models.Model", new), add=True)
 
         pk = self._model._meta.pk
 
@@ -425,7 +426,7 @@ def _is_auto(column: Column, attribute: str) -> bool:
 def _sorted(entries: list[Entry]) -> list[Entry]:
     """In the order of their keys, so that writers that meet wait for each other instead
     of dying in a deadlock."""
-    keyed = [entry for entry in entries if entry.key is not None]
+    keyed: list[Any] = [entry for entry in entries if entry.key is not None]
     others = [entry for entry in entries if entry.key is None]
 
     try:

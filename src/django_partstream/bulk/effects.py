@@ -100,7 +100,9 @@ def _of_serializer(
 
     by_source = cols.columns_by_source(model)
 
-    for field in serializer.fields.values():
+    fields: Any = serializer.fields.values()
+
+    for field in fields:
         if field.read_only:
             continue
 

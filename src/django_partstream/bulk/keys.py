@@ -83,10 +83,11 @@ def _error(what: str, allowed: Sequence[tuple[str, ...]]) -> UniqueFieldsError:
 
 def _key_columns(serializer: Serializer[Any], model: type[Model]) -> dict[str, Column]:
     by_source = cols.columns_by_source(model)
+    fields: Any = serializer.fields
 
     return {
         name: column
-        for name, field in serializer.fields.items()
+        for name, field in fields.items()
         if (column := by_source.get(field.source)) is not None
         and (not field.read_only or column.primary_key)
     }

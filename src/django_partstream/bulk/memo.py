@@ -74,7 +74,8 @@ class Memo:
         for name, field in serializer.fields.items():
             if not field.read_only and _depends_on_the_value_alone(field):
                 values = self._values.setdefault(name, {})
-                field.run_validation = _remembering(field.run_validation, values)
+                stock: Any = field.run_validation
+                vars(field)["run_validation"] = _remembering(stock, values)
 
 
 def _depends_on_the_value_alone(field: Any) -> bool:

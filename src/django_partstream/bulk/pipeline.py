@@ -41,7 +41,7 @@ Mode = Literal["batch", "rows"]
 
 def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The columns that a file may have, and those that it must have."""
-    fields = [
+    fields: list[Any] = [
         field
         for field in serializer.fields.values()
         if not field.read_only and not isinstance(field, HiddenField)

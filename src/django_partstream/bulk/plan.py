@@ -103,7 +103,9 @@ class Plan:
     @property
     def sources(self) -> list[str]:
         """What the serializer may write to."""
-        return [f.source for f in self._new.fields.values() if not f.read_only]
+        fields: Any = self._new.fields.values()
+
+        return [field.source for field in fields if not field.read_only]
 
     def prime(self, rows: Sequence[Any]) -> None:
         """Load what these rows refer to, for all that is validated from here on."""

@@ -124,9 +124,7 @@ class _Related:
         self._absent = {key for (key,) in keys - found.rows.keys() - found.unknown}
         # Several for one key are DRF's to complain about.
         self._objects = {
-            key: rows[0]  # type: ignore[misc]
-            for (key,), rows in found.rows.items()
-            if len(rows) == 1
+            key: rows[0] for (key,), rows in found.rows.items() if len(rows) == 1
         }
 
     def answer(self, value: Any) -> Any:

@@ -277,7 +277,9 @@ def without_uniqueness(serializer: Serializer[Any]) -> None:
 
 
 def together_sources(serializer: Serializer[Any], validator: Any) -> list[str]:
-    return [serializer.fields[name].source for name in validator.fields]
+    fields: Any = serializer.fields
+
+    return [fields[name].source for name in validator.fields]
 
 
 def _is_stock_unique(validator: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.db import connections, models
 from django.db.models.sql import InsertQuery
@@ -87,7 +87,8 @@ class PortableWriter:
         for start in range(0, len(records), step):
             query = InsertQuery(self.model)
             # Raw: `pre_save` was called for all of them.
-            query.insert_values(columns, records[start : start + step], raw=True)
+            chunk = cast("list[models.Model]", records[start : start + step])
+            query.insert_values(columns, chunk, raw=True)
             compiler = query.get_compiler(using=self.using)
             pks += (pk for (pk,) in compiler.execute_sql([self.pk] if returns else []))
 
@@ -156,6 +157,8 @@ class PortableWriter:
 
         return list(compiler.apply_converters(rows, converters))
 
-    def quote(self, name: str) -> str:
-        """For a statement with parameters."""
+    def quote(self, name: str | None) -> str:
+        """For a statement with parameters; a column with a table has a name."""
+        assert name is not None
+
         return self.connection.ops.quote_name(name).replace("%", "%%")

@@ -52,4 +52,6 @@ class SQLiteWriter(PairingWriter):
     def _limit(self) -> int:
         limit = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
 
-        return min(self.connection.connection.getlimit(limit), MAX_PARAMETERS)
+        known: int = self.connection.connection.getlimit(limit)
+
+        return min(known, MAX_PARAMETERS)
