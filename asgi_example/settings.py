@@ -8,7 +8,7 @@ turns on the rest, each variable one thing:
                                 PGPASSWORD and PGDATABASE say
     DEMO_REDIS_URL=redis://…    jobs on arq workers, progress across processes
     DEMO_DB_PATH=…              another SQLite file than var/demo.sqlite3
-    DEMO_DEBUG=0                no debug answers
+    DEMO_DEBUG=1                debug answers
     DEMO_ALLOWED_HOSTS=a,b      other hosts than this machine
     DEMO_SECRET_KEY=…           another key than the published one
     DEMO_PARTSTREAM={…}         keys of PARTSTREAM, as JSON
@@ -66,7 +66,8 @@ def _database() -> dict[str, Any]:
 
 
 DEMO_FULL = _flag("DEMO_FULL", default=False)
-DEBUG = _flag("DEMO_DEBUG", default=True)
+# Off, since with it Django keeps the text of every statement, with thousands of rows.
+DEBUG = _flag("DEMO_DEBUG", default=False)
 REDIS_URL = os.environ.get("DEMO_REDIS_URL") or None
 
 # Known to everybody: good enough for a demo that only this machine can reach.

@@ -7,8 +7,11 @@ window writes. Then windows begin small again.
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import functools
 import logging
+import uuid
 from itertools import groupby
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +39,23 @@ if TYPE_CHECKING:
 __all__ = ("Batch",)
 
 logger = logging.getLogger(__name__)
+
+#: What a column holds as it is, by exact type.
+PLAIN = frozenset(
+    {
+        bool,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        decimal.Decimal,
+        float,
+        int,
+        str,
+        type(None),
+        uuid.UUID,
+    }
+)
 
 
 class Batch:
@@ -334,6 +354,11 @@ class _Table:
         #: What an INSERT may name.
         self.columns = [c for c in model._meta.concrete_fields if not c.generated]
         self._writable = frozenset(self.columns)
+        self._scalars = {
+            source: column
+            for source, column in self._by_source.items()
+            if column in self._writable and not column.is_relation
+        }
         self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
         self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
 
@@ -343,6 +368,11 @@ class _Table:
         record: dict[Column, Any] = {}
 
         for source, value in values.items():
+            if type(value) in PLAIN and source in self._scalars:
+                record[self._scalars[source]] = value
+
+                continue
+
             column = self._by_source.get(source)
 
             if column not in self._writable or hasattr(value, "resolve_expression"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +129,7 @@ def raw(column: Column, value: Any) -> Any:
 
 def identity(column: Column, value: Any) -> Hashable:
     """Equal for values that are equal in Python, and hashable."""
-    value = raw(column, value)
+    value = _settled(raw(column, value))
 
     try:
         hash(value)
@@ -143,7 +145,21 @@ def differs(column: Column, stored: Any, value: Any) -> bool:
         # In Python 1, 1.0 and True are equal.
         return _canonical(column, stored) != _canonical(column, value)
 
-    return bool(stored != value)
+    return bool(_settled(stored) != _settled(value))
+
+
+def _settled(value: Any) -> Any:
+    """A moment in UTC. In another zone, one in the hour that the clocks skip or repeat
+    is equal to no moment in UTC, not even to itself (PEP 495)."""
+    if isinstance(value, datetime.datetime) and value.tzinfo not in (
+        None,
+        datetime.UTC,
+    ):
+        # At the ends of the calendar there may be none.
+        with contextlib.suppress(OverflowError):
+            return value.astimezone(datetime.UTC)
+
+    return value
 
 
 def _canonical(column: models.JSONField[Any, Any], value: Any) -> str:

@@ -11,6 +11,7 @@ from django.db import DatabaseError, transaction
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
 
+from . import columns as cols
 from .entry import DENIALS, denied
 from .matching import Finder, locked_instances
 from .outcome import Kind, RowError, row_errors
@@ -130,7 +131,7 @@ class OneByOne:
         stored = serializer.instance
 
         if instance is not None:
-            is_same = before == _state(stored, serializer)
+            is_same = _are_same(before, _state(stored, serializer))
             kind = Kind.UNCHANGED if is_same else Kind.UPDATED
 
         entry.settle(kind, getattr(stored, "pk", None))
@@ -158,7 +159,7 @@ def _state(instance: Any, serializer: Any) -> Any:
 
     meta = instance._meta
     columns = {
-        column.attname: copy.deepcopy(getattr(instance, column.attname))
+        column: copy.deepcopy(getattr(instance, column.attname))
         for column in meta.concrete_fields
     }
     relations = {
@@ -168,3 +169,12 @@ def _state(instance: Any, serializer: Any) -> Any:
     }
 
     return columns, relations
+
+
+def _are_same(before: Any, after: Any) -> bool:
+    columns, relations = before
+    now, relations_now = after
+
+    return bool(relations == relations_now) and not any(
+        cols.differs(column, value, now[column]) for column, value in columns.items()
+    )
