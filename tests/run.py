@@ -75,6 +75,10 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
+#: Tests of whole processes and large files, where coverage would see nothing or take
+#: as long again.
+SYSTEM = "browser or full or large"
+
 STEPS = (
     Step(name="ruff", command=python("ruff", "check", ".")),
     Step(name="format", command=python("ruff", "format", "--check", ".")),
@@ -91,9 +95,10 @@ STEPS = (
     ),
     Step(
         name="sqlite",
-        command=python("pytest", "--cov", "--cov-report=term"),
+        command=python("pytest", "-m", f"not ({SYSTEM})", "--cov", "--cov-report=term"),
         environment={"PYTHONDEVMODE": "1"},
     ),
+    Step(name="system", command=python("pytest", "-m", SYSTEM)),
     Step(
         name="postgresql",
         command=python("pytest", "-m", "database"),

@@ -139,7 +139,7 @@ async def test_a_job_survives_the_death_of_its_worker() -> None:
         # It was killed in the midst of its work, and somebody took over.
         assert 0 < running["progress"]["current"] < 27_004
         (epoch, worker) = query(demo, "SELECT epoch, worker FROM partstream_job")
-        assert epoch == 2
+        assert epoch >= 2
         assert not worker.endswith(f":{killed}")
 
         # The known answers hold.

@@ -113,7 +113,8 @@ def assert_refused(
     } == {("/dest", "does_not_exist")}
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.large
+@pytest.mark.timeout(900)
 def test_whole_year_is_stored_as_a_job_without_being_asked(client, reference):
     year = lzma.decompress(YEAR_FILE.read_bytes())
     rows = rows_of(year)

@@ -78,7 +78,10 @@ def _hand_out_new(job_id: UUID) -> None:
     # Only a shortcut past the sweeper: a queue that is down must not fail a request
     # whose job is safe in the database.
     try:
-        async_to_sync(hand_out)(job_id, 0)
+        message_id = states.dispatch(job_id, 0)
+
+        if message_id is not None:
+            async_to_sync(get_queue().publish)(job_id, message_id)
     except Exception:
         logger.warning("job %s: not handed out yet", job_id, exc_info=True)
 
