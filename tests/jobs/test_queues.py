@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -97,12 +98,18 @@ async def test_several_workers_share_the_table() -> None:
         assert await sync_to_async(written)(job) == expected(35)
 
 
-async def test_a_job_that_nobody_was_told_of_is_swept_up(settings: Any) -> None:
+async def test_a_job_that_nobody_was_told_of_is_swept_up_once() -> None:
     job = await sync_to_async(make_job)(5)
 
-    async with EmbeddedQueue().run():
-        assert await sweeper.sweep() in (0, 1)
-        assert (await ended(job)).state == State.SUCCESS
+    class Told(EmbeddedQueue):
+        async def publish(self, job_id: UUID, message_id: str) -> None:
+            told.append((job_id, message_id))
+
+    told: list[tuple[UUID, str]] = []
+
+    assert await sweeper.sweep(Told()) == 1
+    assert await sweeper.sweep(Told()) == 0
+    assert told == [(job.pk, f"{job.pk}:0:1")]
 
 
 async def test_arq_workers_work(settings: Any, redis_url: str) -> None:

@@ -26,8 +26,7 @@ from . import states
 from .database_queue import pace_of, worker_name
 from .execute import SliceEnd, run_slice
 from .progress import Publisher
-from .submit import hand_out
-from .sweeper import sweeping
+from .sweeper import hand_out, sweeping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,100 +64,104 @@ class ArqQueue:
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        async with sweeping():
+        async with sweeping(self):
             yield
 
     async def work(self, stop: asyncio.Event, *, concurrency: int) -> None:
         pool = offload.Pool(concurrency, name="partstream-job")
 
         try:
-            async with sweeping(), Publisher().running() as publisher:
-                await _keep_working(stop, concurrency, pool, publisher)
+            async with sweeping(self), Publisher().running() as publisher:
+                await self._keep_working(stop, concurrency, pool, publisher)
         finally:
             pool.close()
 
+    async def _keep_working(
+        self,
+        stop: asyncio.Event,
+        concurrency: int,
+        pool: offload.Pool,
+        publisher: Publisher,
+    ) -> None:
+        """Run arq workers, one after another: arq's own dies when Redis restarts."""
+        failures = 0
 
-async def _keep_working(
-    stop: asyncio.Event, concurrency: int, pool: offload.Pool, publisher: Publisher
-) -> None:
-    """Run arq workers, one after another: arq's own dies when Redis restarts."""
-    failures = 0
+        while not stop.is_set():
+            try:
+                async with _connected(retries=5) as redis:
+                    await _until(
+                        self._worker(redis, stop, concurrency, pool, publisher), stop
+                    )
 
-    while not stop.is_set():
-        try:
-            async with _connected(retries=5) as redis:
-                await _until(_worker(redis, stop, concurrency, pool, publisher), stop)
+                failures = 0
+            except Exception as error:
+                delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                failures += 1
+                logger.warning(
+                    "the arq worker died (%s: %s); a new one starts in %s s",
+                    type(error).__name__,
+                    error,
+                    delay,
+                )
 
-            failures = 0
-        except Exception as error:
-            delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-            failures += 1
-            logger.warning(
-                "the arq worker died (%s: %s); a new one starts in %s s",
-                type(error).__name__,
-                error,
-                delay,
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), delay)
+
+    def _worker(
+        self,
+        redis: ArqRedis,
+        stop: asyncio.Event,
+        concurrency: int,
+        pool: offload.Pool,
+        publisher: Publisher,
+    ) -> Worker:
+        async def work(_: dict[Any, Any], job_id: str) -> None:
+            pace = await pool.run(pace_of, commit=1.0)
+            end = await pool.run(
+                run_slice,
+                UUID(job_id),
+                worker=worker_name(),
+                pace=pace,
+                stopping=stop.is_set,
+                on_change=publisher.offer,
             )
 
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), delay)
+            if end is SliceEnd.RELEASED:
+                await self._hand_on(UUID(job_id))
 
-
-def _worker(
-    redis: ArqRedis,
-    stop: asyncio.Event,
-    concurrency: int,
-    pool: offload.Pool,
-    publisher: Publisher,
-) -> Worker:
-    async def work(_: dict[Any, Any], job_id: str) -> None:
-        pace = await pool.run(pace_of, commit=1.0)
-        end = await pool.run(
-            run_slice,
-            UUID(job_id),
-            worker=worker_name(),
-            pace=pace,
-            stopping=stop.is_set,
-            on_change=publisher.offer,
+        return Worker(
+            functions=[
+                func(
+                    cast("WorkerCoroutine", work),
+                    name=FUNCTION,
+                    keep_result=0,
+                    timeout=ARQ_TIMEOUT_SECONDS,
+                    max_tries=1,
+                )
+            ],
+            queue_name=QUEUE_NAME,
+            redis_pool=redis,
+            handle_signals=False,
+            max_jobs=concurrency,
+            keep_result=0,
+            retry_jobs=False,
+            allow_abort_jobs=False,
+            job_serializer=_dumps,
+            job_deserializer=orjson.loads,
+            log_results=False,
+            poll_delay=0.2,
         )
 
-        if end is SliceEnd.RELEASED:
-            await _hand_on(UUID(job_id))
+    async def _hand_on(self, job_id: UUID) -> None:
+        dispatches = await offload.run_sync(_dispatches, job_id)
 
-    return Worker(
-        functions=[
-            func(
-                cast("WorkerCoroutine", work),
-                name=FUNCTION,
-                keep_result=0,
-                timeout=ARQ_TIMEOUT_SECONDS,
-                max_tries=1,
-            )
-        ],
-        queue_name=QUEUE_NAME,
-        redis_pool=redis,
-        handle_signals=False,
-        max_jobs=concurrency,
-        keep_result=0,
-        retry_jobs=False,
-        allow_abort_jobs=False,
-        job_serializer=_dumps,
-        job_deserializer=orjson.loads,
-        log_results=False,
-        poll_delay=0.2,
-    )
+        if dispatches is None:
+            return
 
-
-async def _hand_on(job_id: UUID) -> None:
-    dispatches = await offload.run_sync(_dispatches, job_id)
-
-    if dispatches is None:
-        return
-
-    try:
-        await hand_out(job_id, dispatches)
-    except (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError):
-        logger.warning("job %s: not handed on; the sweeper will", job_id)
+        try:
+            await hand_out(self, job_id, dispatches)
+        except (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError):
+            logger.warning("job %s: not handed on; the sweeper will", job_id)
 
 
 def _dispatches(job_id: UUID) -> int | None:

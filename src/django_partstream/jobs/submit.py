@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from asgiref.sync import async_to_sync
 from django.db import reset_queries, transaction
 
-from django_partstream import offload
 from django_partstream.models import Job, JobInput
 
 from . import states
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-__all__ = ("PIECE_BYTES", "InputReader", "hand_out", "submit")
+__all__ = ("PIECE_BYTES", "InputReader", "submit")
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +83,6 @@ def _hand_out_new(job_id: UUID) -> None:
             async_to_sync(get_queue().publish)(job_id, message_id)
     except Exception:
         logger.warning("job %s: not handed out yet", job_id, exc_info=True)
-
-
-async def hand_out(job_id: UUID, dispatches: int) -> None:
-    """Put the job into the queue, once for this number of `dispatches`."""
-    message_id = await offload.run_sync(states.dispatch, job_id, dispatches)
-
-    if message_id is not None:
-        await get_queue().publish(job_id, message_id)
 
 
 class InputReader(io.RawIOBase):

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from django_partstream import conf, offload
 
 from . import states
-from .submit import hand_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from uuid import UUID
 
-__all__ = ("sweep", "sweeping")
+    from .queue import Queue
+
+__all__ = ("hand_out", "sweep", "sweeping")
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +29,28 @@ logger = logging.getLogger(__name__)
 SWEEP_JOBS = 100
 
 
-async def sweep() -> int:
+async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
+    """Put the job into the queue, once for this number of `dispatches`."""
+    message_id = await offload.run_sync(states.dispatch, job_id, dispatches)
+
+    if message_id is not None:
+        await queue.publish(job_id, message_id)
+
+
+async def sweep(queue: Queue) -> int:
     """Hand out the jobs that are due; how many."""
     jobs = await offload.run_sync(states.due, SWEEP_JOBS)
 
     for job_id, dispatches in jobs:
-        await hand_out(job_id, dispatches)
+        await hand_out(queue, job_id, dispatches)
 
     return len(jobs)
 
 
 @contextlib.asynccontextmanager
-async def sweeping() -> AsyncIterator[None]:
+async def sweeping(queue: Queue) -> AsyncIterator[None]:
     """Sweep every `SWEEP_SECONDS` while the scope is open."""
-    task = asyncio.create_task(_sweep_on())
+    task = asyncio.create_task(_sweep_on(queue))
 
     try:
         yield
@@ -49,10 +59,10 @@ async def sweeping() -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _sweep_on() -> None:
+async def _sweep_on(queue: Queue) -> None:
     while True:
         try:
-            await sweep()
+            await sweep(queue)
         except Exception as error:
             # The queue or the database is away: the next sweep tries again.
             logger.warning("sweep: %s: %s", type(error).__name__, error)
