@@ -11,13 +11,22 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from rest_framework import serializers
 
 from django_partstream.bulk import pipeline
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.row import Row
 from django_partstream.bulk.writers.portable import PortableWriter
-from tests.app.models import Account, Contract, Folder, Place, Product, Transaction
+from tests.app.models import (
+    Account,
+    Contract,
+    Folder,
+    Place,
+    Product,
+    Status,
+    Transaction,
+)
 from tests.app.serializers import (
     ContractSerializer,
     FolderSerializer,
@@ -26,7 +35,13 @@ from tests.app.serializers import (
     TransactionSerializer,
     UncheckedProductSerializer,
 )
-from tests.bulk.test_against_drf import SETTINGS, a_row, assert_equal_outcome
+from tests.bulk.test_against_drf import (
+    SETTINGS,
+    a_row,
+    assert_equal_outcome,
+    row_by_row,
+    together,
+)
 
 pytestmark = pytest.mark.database
 
@@ -140,8 +155,25 @@ def test_rows_written_together_and_one_by_one_come_out_the_same(
 )
 def test_folders_in_folders(rows: Any, size: int) -> None:
     Folder.objects.get_or_create(code="a")
+    upsert = Upsert(target(FolderSerializer), unique_fields=["code"])
+    everywhere = Folder.objects.all()
 
-    assert_equal_outcome(FolderSerializer, ["code"], rows, size=size, key="code")
+    def outcome(written: Any) -> Any:
+        result: Any = None
+
+        with contextlib.suppress(RuntimeError), transaction.atomic():
+            said = written()
+            result = (
+                [what if kind is Kind.FAILED else kind for kind, what in said],
+                [*Folder.objects.order_by("code").values_list("code", "parent__code")],
+            )
+            raise RuntimeError("rolled back")
+
+        return result
+
+    assert outcome(lambda: together(upsert, rows, size)) == outcome(
+        lambda: row_by_row(FolderSerializer, everywhere, ["code"], rows)
+    )
 
 
 @pytest.mark.django_db
@@ -187,8 +219,6 @@ def test_who_comes_first_wins_where_only_the_database_knows() -> None:
 @pytest.mark.django_db
 def test_moment_in_the_hour_that_clocks_skip_or_repeat_is_itself() -> None:
     account = Account.objects.create(name="one")
-    from tests.app.models import Status
-
     Status.objects.create(code="open")
     upsert = Upsert(
         target(TransactionSerializer), unique_fields=["account", "datetime"]
@@ -221,7 +251,6 @@ def test_portable_writer_stores_the_same(
     monkeypatch.setattr(pipeline, "writer_for", PortableWriter)
     features = type(connection.features)
     monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", returns_rows)
-    monkeypatch.setattr(features, "can_return_columns_from_insert", returns_rows)
     Product.objects.create(code="A", serial=1)
     Product.objects.create(code="Z", serial=7, tenant="theirs")
     ours = target(ProductSerializer)
@@ -301,3 +330,55 @@ def test_writers_that_meet_do_not_die_of_it() -> None:
     assert sorted(map(str, set(kinds))) == ["created", "updated"]
     assert kinds.count(Kind.CREATED) == 200
     assert Contract.objects.count() == 200
+
+
+class BareContractSerializer(serializers.ModelSerializer[Contract]):
+    account_id = serializers.IntegerField()
+
+    class Meta:
+        model = Contract
+        fields = ["number", "year", "account_id"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mode", ["batch", "rows"])
+def test_foreign_key_that_nobody_looks_up_is_found_missing(mode: pipeline.Mode) -> None:
+    """Not at COMMIT, for all rows at once."""
+    account = Account.objects.create(name="one")
+    upsert = Upsert(target(BareContractSerializer), unique_fields=["number"])
+    upsert.mode = mode
+
+    kinds = run(
+        upsert,
+        {"number": "1", "year": 1, "account_id": account.pk},
+        {"number": "2", "year": 1, "account_id": account.pk + 99},
+        {"number": "1", "year": 1, "account_id": account.pk + 99},
+    )
+
+    missing = [("", "does_not_exist")]
+    assert kinds == ["created", missing, missing]
+    assert Contract.objects.get().account == account
+
+
+@pytest.mark.django_db
+def test_many_conflicts_cost_a_few_queries(
+    django_assert_max_num_queries: Any,
+) -> None:
+    if connection.vendor == "mysql":
+        pytest.skip("there, each row that is refused is found by halving")
+
+    for number in range(100):
+        Contract.objects.create(number=f"C{number}", year=1)
+
+    nothing = Contract.objects.none()
+    upsert = Upsert(
+        Target(
+            get_serializer=target(ContractSerializer).get_serializer, queryset=nothing
+        ),
+        unique_fields=["number"],
+    )
+
+    with django_assert_max_num_queries(40):
+        kinds = run(upsert, *({"number": f"C{n}", "year": 2} for n in range(101)))
+
+    assert kinds == [[("", "conflict")]] * 100 + ["created"]

@@ -2,7 +2,7 @@
 
 The outcome is that of one by one, in order. A *window* of rows is matched, validated,
 then written; it ends before the first row that has to see what an earlier row of the
-window writes. Then windows begin small again.
+window writes. The next one is shorter then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .entry import DENIALS, denied
 from .matching import Finder, locked_instances
 from .outcome import Kind, RowError
 from .plan import Candidate
-from .refusals import CONFLICT, NOT_UNIQUE, REFUSALS, refusal
+from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
 from .writers import MISSING
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .keys import KeyReader, UniqueFields
     from .one_by_one import OneByOne
     from .plan import Plan
+    from .references import References
     from .writers import Writer
 
 __all__ = ("Batch",)
@@ -68,6 +69,7 @@ class Batch:
         *,
         plan: Plan,
         keys: KeyReader,
+        references: References,
         writer: Writer,
         one_by_one: OneByOne,
         update_data: Callable[[Any], Any],
@@ -76,6 +78,7 @@ class Batch:
         self._fields = fields
         self._plan = plan
         self._keys = keys
+        self._references = references
         self._writer = writer
         self._one_by_one = one_by_one
         self._update_data = update_data
@@ -86,13 +89,16 @@ class Batch:
 
     def run(self, entries: Sequence[Entry]) -> None:
         self._plan.prime([entry.data for entry in entries])
+        self._windows(entries)
+
+    def _windows(self, entries: Sequence[Entry]) -> None:
         start, size = 0, len(entries)
 
         while start < len(entries):
-            window = entries[start : start + size]
-            settled = self._window(window)
+            settled = self._window(entries[start : start + size])
             start += settled
-            size = 2 * size if settled == len(window) else 1
+            # What is judged in vain stays in proportion to what is settled.
+            size = 2 * settled
 
     def _window(self, entries: Sequence[Entry]) -> int:
         """Give the first rows their outcomes; how many, at least one."""
@@ -204,7 +210,13 @@ class Batch:
 
             entry.record = record
 
+        self._refer([entry for _, entry in live if entry.record is not None])
+
         return live[len(verdicts)][0] if len(verdicts) < len(live) else len(entries)
+
+    def _refer(self, entries: Sequence[Entry]) -> None:
+        for index in self._references.dangling([entry.values for entry in entries]):
+            entries[index].fail(NO_REFERENCE)
 
     def _candidate(self, entry: Entry) -> Candidate:
         if entry.instance is None:
@@ -231,12 +243,13 @@ class Batch:
     ) -> None:
         again = write(entries)
 
-        # Refused by a unique constraint. Judged anew and alone, each row sees whom it
-        # met: a stored row that it now updates, a validator's complaint, or nobody
-        # that may be shown.
+        # Refused by a unique constraint. Judged anew, each row sees whom it met: a
+        # stored row that it now updates, a validator's complaint, or nobody that may
+        # be shown.
         for entry in again:
             entry.retried = True
-            self._window([entry])
+
+        self._windows(sorted(again, key=lambda entry: entry.row.number))
 
     def _update(self, entries: list[Entry]) -> list[Entry]:
         changed = []

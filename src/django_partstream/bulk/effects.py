@@ -17,6 +17,7 @@ from django.db.models.query_utils import DeferredAttribute
 from rest_framework.serializers import BaseSerializer, ModelSerializer
 
 from . import columns as cols
+from .references import unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,8 +99,12 @@ def _of_serializer(
         if owner is not None:
             yield f"{owner.__name__}.{name} is overridden"
 
-    by_source = cols.columns_by_source(model)
+    yield from _of_fields(serializer, model)
 
+
+def _of_fields(serializer: Serializer[Any], model: type[models.Model]) -> Iterator[str]:
+    kind = type(serializer)
+    by_source = cols.columns_by_source(model)
     fields: Any = serializer.fields.values()
 
     for field in fields:
@@ -114,6 +119,11 @@ def _of_serializer(
             yield f"{kind.__name__}.{field.field_name} is no column of its own"
         elif isinstance(column, models.FileField):
             yield f"{kind.__name__}.{field.field_name} is a file"
+
+    for reference in unverified(serializer, model):
+        # To an earlier row, perhaps.
+        if reference.related_model._meta.concrete_model is model._meta.concrete_model:
+            yield f"{kind.__name__} writes {reference.attname} without looking"
 
 
 def _of_model(model: type[models.Model]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from . import columns as cols
 from .entry import DENIALS, denied
 from .matching import Finder, locked_instances
 from .outcome import Kind, RowError, row_errors
-from .refusals import CONFLICT, NOT_UNIQUE, REFUSALS, refusal
+from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
 from .uniqueness import free_key
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .entry import Entry, Target
     from .keys import KeyReader, UniqueFields
+    from .references import References
 
 __all__ = ("OneByOne",)
 
@@ -47,11 +48,13 @@ class OneByOne:
         target: Target,
         fields: UniqueFields,
         keys: KeyReader,
+        references: References,
         update_data: Callable[[Any], Any],
     ) -> None:
         self._target = target
         self._fields = fields
         self._keys = keys
+        self._references = references
         self._update_data = update_data
 
     def run(self, entries: Sequence[Entry]) -> None:
@@ -129,6 +132,9 @@ class OneByOne:
             save(serializer)
 
         stored = serializer.instance
+
+        if stored is not None and self._references.dangles(stored):
+            raise _RefusedError(NO_REFERENCE)
 
         if instance is not None:
             is_same = _are_same(before, _state(stored, serializer))

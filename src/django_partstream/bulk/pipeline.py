@@ -22,6 +22,7 @@ from .entry import Entry, Target
 from .memo import Memo
 from .one_by_one import OneByOne
 from .plan import Plan
+from .references import References
 from .related import Relations
 from .watch import TableWatch
 from .writers import writer_for
@@ -84,6 +85,7 @@ class Upsert:
         }
         self._update_fields = _update_fields(self._serializer_columns[0], update_fields)
         self._memo = Memo()
+        self._references = References(serializer, target.model, target.using)
         self._cells = Cells(serializer, target.null_values) if target.text else None
         reason = per_row_reason(
             serializer,
@@ -167,6 +169,7 @@ class Upsert:
             fields,
             plan=plan,
             keys=self._key_reader(plan.relations),
+            references=self._references,
             writer=writer,
             one_by_one=self._one_by_one(plan.relations),
             update_data=self._update_data,
@@ -175,7 +178,11 @@ class Upsert:
 
     def _one_by_one(self, relations: Relations) -> OneByOne:
         return OneByOne(
-            self._target, self._fields, self._key_reader(relations), self._update_data
+            self._target,
+            self._fields,
+            self._key_reader(relations),
+            self._references,
+            self._update_data,
         )
 
     def _key_reader(self, relations: Relations) -> keys.KeyReader:

@@ -16,7 +16,7 @@ from .outcome import RowError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("CONFLICT", "NOT_UNIQUE", "REFUSALS", "refusal")
+__all__ = ("CONFLICT", "NOT_UNIQUE", "NO_REFERENCE", "REFUSALS", "refusal")
 
 #: A stored row that may not be shown has the key; or any of its unique values.
 CONFLICT = RowError("", "conflict", "This row conflicts with stored data.")

@@ -14,7 +14,7 @@ from . import columns as cols
 from .matching import Finder, primary_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
     from rest_framework.serializers import Serializer
@@ -45,9 +45,9 @@ class Question:
             pk for pk in self.check.holders.get(self.key, ()) if pk != self.excluded
         ]
 
-    def wanted(self) -> tuple[int, Key]:
-        """Equal for rows that want the same."""
-        return id(self.check), self.key
+    def wanted(self) -> Hashable:
+        """Equal for rows that want the same, new ones and changes of stored ones."""
+        return frozenset(zip(self.check.ordered, self.key, strict=True))
 
 
 class Checks:
@@ -134,14 +134,14 @@ class _Check:
     ) -> None:
         self.checks = checks
         self._queryset = queryset
-        self._columns = columns
+        self.ordered = columns
         self._lookups = lookups
         self.holders: dict[Key, list[Any]] = {}
         self.unknown: frozenset[Key] = frozenset()
 
     @property
     def columns(self) -> frozenset[Column]:
-        return frozenset(self._columns)
+        return frozenset(self.ordered)
 
     @property
     def is_total(self) -> bool:
@@ -159,10 +159,10 @@ class _Check:
         if any(value is None for value in values):
             return None
 
-        return tuple(map(cols.identity, self._columns, values))
+        return tuple(map(cols.identity, self.ordered, values))
 
     def load(self, keys: set[Key]) -> None:
-        found = Finder(self._queryset, self._columns, primary_keys).find(keys)
+        found = Finder(self._queryset, self.ordered, primary_keys).find(keys)
         self.holders, self.unknown = found.rows, found.unknown
 
 
