@@ -26,7 +26,9 @@ def check_settings(
     except ImproperlyConfigured as error:
         return [
             checks.Error(
-                str(error), hint="See the settings reference.", id="partstream.E001"
+                str(error),
+                hint="Correct PARTSTREAM in the settings.",
+                id="partstream.E001",
             )
         ]
 

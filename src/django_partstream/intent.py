@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from . import conf, preferences
+from .bulk.rows import CSV_TYPES, JSON_TYPES
 from .errors import (
     BadRequestError,
     EmptyUploadError,
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 __all__ = ("Body", "Intent", "check_length", "read_body", "read_intent")
-
-CSV_TYPES = frozenset({"text/csv", "application/csv", "application/vnd.ms-excel"})
-JSON_TYPES = frozenset({"application/json"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

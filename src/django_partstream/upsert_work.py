@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from django.contrib.auth import get_user_model
@@ -12,7 +11,7 @@ from rest_framework import exceptions
 
 from . import conf, encoding
 from .bulk import pipeline, rows
-from .bulk.outcome import Kind, Outcome
+from .bulk.outcome import Counts, Kind, Outcome
 from .envelope import Envelope
 from .errors import NotFoundError, UnencodableError
 from .jobs.submit import InputReader
@@ -93,18 +92,10 @@ def _view_of(job: Job, envelope: Envelope) -> Any:
 
 
 def _step_of(outcomes: list[Outcome], position: rows.Position, *, done: bool) -> Step:
-    kinds = Counter(outcome.kind for outcome in outcomes)
-
     return Step(
         cursor=position.as_dict(),
         done=done,
-        tally=Tally(
-            created=kinds[Kind.CREATED],
-            updated=kinds[Kind.UPDATED],
-            unchanged=kinds[Kind.UNCHANGED],
-            deleted=kinds[Kind.DELETED],
-            failed=kinds[Kind.FAILED],
-        ),
+        tally=Tally(**dataclasses.asdict(Counts.of(outcomes))),
         created_ids=_ids(outcomes, Kind.CREATED),
         updated_ids=_ids(outcomes, Kind.UPDATED),
         deleted_ids=_ids(outcomes, Kind.DELETED),

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     Column = models.Field[Any, Any]
 
 __all__ = (
+    "array_sql",
     "column_of",
     "columns_by_source",
     "compares_exactly",
     "differs",
+    "has_array",
     "identity",
     "is_plain",
     "raw",
@@ -117,6 +119,21 @@ def compares_exactly(column: Column, connection: BaseDatabaseWrapper) -> bool:
         and not getattr(column, "db_collation", None)
         and db_type.startswith(("varchar", "text", "char"))
     )
+
+
+def has_array(column: Column, connection: BaseDatabaseWrapper) -> bool:
+    """Whether PostgreSQL has arrays of what the column holds."""
+    kind = stored_column(column).get_internal_type()
+
+    return kind in connection.data_types and not hasattr(column, "get_placeholder")
+
+
+def array_sql(column: Column, connection: BaseDatabaseWrapper) -> str:
+    """The place of a parameter that is a whole column of values."""
+    # Without its length: a cast to varchar(3) cuts longer texts off in silence.
+    db_type = (column.db_type(connection) or "").partition("(")[0]
+
+    return f"%s::{db_type}[]"
 
 
 def raw(column: Column, value: Any) -> Any:

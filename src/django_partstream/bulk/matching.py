@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import DataError, connections, transaction
-from django.db.models import Q
 
 from . import columns as cols
+from .among import among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
@@ -56,9 +56,9 @@ class Finder(Generic[T]):
         self._queryset = queryset
         self._columns = columns
         self._read = read
-        connection = connections[queryset.db]
-        self._exact = all(cols.compares_exactly(c, connection) for c in columns)
-        self._limit = connection.features.max_query_params
+        self._connection = connections[queryset.db]
+        self._exact = all(cols.compares_exactly(c, self._connection) for c in columns)
+        self._limit = self._connection.features.max_query_params
 
     def find(self, keys: Collection[Key]) -> Found[T]:
         """The rows of each key. A few queries, however many keys there are."""
@@ -130,7 +130,8 @@ class Finder(Generic[T]):
     def _tried(self, keys: list[Key], unknown: set[Key]) -> list[tuple[Key, T]]:
         try:
             with transaction.atomic(using=self._queryset.db):
-                filtered = self._queryset.filter(self._condition(keys))
+                condition = among(self._columns, keys, self._connection)
+                filtered = self._queryset.filter(condition)
 
                 return list(self._read(filtered, self._columns))
         except UNASKABLE:
@@ -142,31 +143,6 @@ class Finder(Generic[T]):
         half = len(keys) // 2
 
         return self._tried(keys[:half], unknown) + self._tried(keys[half:], unknown)
-
-    def _condition(self, keys: list[Key]) -> Q:
-        """One column is compared with a list, the others with one value each: the
-        fewest terms when it is the one with the most values."""
-        names = [column.attname for column in self._columns]
-        values = [len({key[index] for key in keys}) for index in range(len(names))]
-        spread = values.index(max(values))
-        groups: dict[Key, list[Hashable]] = {}
-
-        for key in keys:
-            fixed = key[:spread] + key[spread + 1 :]
-            groups.setdefault(fixed, []).append(key[spread])
-
-        rest = names[:spread] + names[spread + 1 :]
-
-        return Q(
-            *(
-                Q(
-                    **dict(zip(rest, fixed, strict=True)),
-                    **{f"{names[spread]}__in": among},
-                )
-                for fixed, among in groups.items()
-            ),
-            _connector=Q.OR,
-        )
 
 
 def primary_keys(

@@ -69,15 +69,7 @@ class PostgreSQLWriter(PairingWriter):
             )
 
     def _arrays(self, columns: Sequence[Column]) -> str:
-        # Without its length: a cast to varchar(3) cuts longer texts off in silence.
-        return ", ".join(
-            f"%s::{(column.db_type(self.connection) or '').partition('(')[0]}[]"
-            for column in columns
-        )
+        return ", ".join(cols.array_sql(column, self.connection) for column in columns)
 
     def _has_array(self, column: Column) -> bool:
-        kind = cols.stored_column(column).get_internal_type()
-
-        return kind in self.connection.data_types and not hasattr(
-            column, "get_placeholder"
-        )
+        return cols.has_array(column, self.connection)

@@ -1,0 +1,123 @@
+"""Rows that have one of many keys, as a condition that the ORM takes.
+
+For keys of several columns Django knows but `(a = 1 AND b = 2) OR …`, which takes longer
+to build than the rows take to be found.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import BooleanField, Expression, F, Q
+
+from . import columns as cols
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from .columns import Column
+
+__all__ = ("among",)
+
+
+def among(
+    columns: Sequence[Column], keys: Sequence[Any], connection: BaseDatabaseWrapper
+) -> Any:
+    """A condition for `filter()`: the columns' values are one of these keys."""
+    if len(columns) == 1:
+        return Q(**{f"{columns[0].attname}__in": [value for (value,) in keys]})
+
+    if connection.vendor == "postgresql":
+        if all(cols.has_array(column, connection) for column in columns):
+            return _AmongArrays(columns, keys)
+    elif connection.vendor in ("mysql", "sqlite"):
+        return _AmongRows(columns, keys)
+
+    return _grouped(columns, keys)
+
+
+class _Among(Expression):
+    conditional = True
+
+    def __init__(self, columns: Sequence[Column], keys: Sequence[Any]) -> None:
+        super().__init__(output_field=BooleanField())
+        self._columns = columns
+        self._keys = keys
+        self._sources: list[Any] = [F(column.attname) for column in columns]
+
+    # By default, all that an expression was made of is compared.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def get_source_expressions(self) -> list[Any]:
+        return self._sources
+
+    def set_source_expressions(self, exprs: Sequence[Any]) -> None:
+        self._sources = list(exprs)
+
+    def as_sql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any
+    ) -> tuple[str, list[Any]]:
+        names = ", ".join(compiler.compile(source)[0] for source in self._sources)
+        values = [
+            [column.get_db_prep_value(value, connection) for value in part]
+            for column, part in zip(
+                self._columns, zip(*self._keys, strict=True), strict=True
+            )
+        ]
+        given, params = self.given(values, connection)
+
+        return f"({names}) IN ({given})", params
+
+    def given(
+        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        raise NotImplementedError
+
+
+class _AmongRows(_Among):
+    def given(
+        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        row = f"({', '.join(['%s'] * len(values))})"
+        rows = ", ".join([row] * len(self._keys))
+        word = "VALUES " if connection.vendor == "sqlite" else ""
+
+        return f"{word}{rows}", list(chain.from_iterable(zip(*values, strict=True)))
+
+
+class _AmongArrays(_Among):
+    def given(
+        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        arrays = ", ".join(cols.array_sql(c, connection) for c in self._columns)
+
+        return f"SELECT * FROM unnest({arrays})", list(values)
+
+
+def _grouped(columns: Sequence[Column], keys: Sequence[Any]) -> Q:
+    """One column is compared with a list, the others with one value each: the fewest
+    terms when it is the one with the most values."""
+    names = [column.attname for column in columns]
+    values = [len({key[index] for key in keys}) for index in range(len(names))]
+    spread = values.index(max(values))
+    rest = names[:spread] + names[spread + 1 :]
+    groups: dict[Any, list[Any]] = {}
+
+    for key in keys:
+        fixed = key[:spread] + key[spread + 1 :]
+        groups.setdefault(fixed, []).append(key[spread])
+
+    return Q(
+        *(
+            Q(**dict(zip(rest, fixed, strict=True)), **{f"{names[spread]}__in": list_})
+            for fixed, list_ in groups.items()
+        ),
+        _connector=Q.OR,
+    )
