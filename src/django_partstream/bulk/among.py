@@ -1,7 +1,7 @@
 """Rows that have one of many keys, as a condition that the ORM takes.
 
-For keys of several columns Django knows but `(a = 1 AND b = 2) OR …`, which takes longer
-to build than the rows take to be found.
+For keys of several columns Django knows but `(a = 1 AND b = 2) OR …`, which takes
+longer to build than the rows take to be found.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class _Among(Expression):
         self._sources = list(exprs)
 
     def as_sql(
-        self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any
-    ) -> tuple[str, list[Any]]:
+        self, compiler: Any, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any, ...]]:
         names = ", ".join(compiler.compile(source)[0] for source in self._sources)
         values = [
             [column.get_db_prep_value(value, connection) for value in part]
@@ -73,7 +73,7 @@ class _Among(Expression):
         ]
         given, params = self.given(values, connection)
 
-        return f"({names}) IN ({given})", params
+        return f"({names}) IN ({given})", tuple(params)
 
     def given(
         self, values: list[list[Any]], connection: BaseDatabaseWrapper
