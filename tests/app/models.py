@@ -9,11 +9,12 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
-#: Texts that differ in case alone are equal, where the database makes that easy.
+#: Texts that differ in case alone are equal. On PostgreSQL, see `apps`.
 CASELESS = {
     "django.db.backends.sqlite3": "NOCASE",
+    "django.db.backends.postgresql": "caseless",
     "django.db.backends.mysql": "utf8mb4_general_ci",
-}.get(settings.DATABASES["default"]["ENGINE"])
+}[settings.DATABASES["default"]["ENGINE"]]
 
 
 class Account(models.Model):

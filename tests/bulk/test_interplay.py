@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from django_partstream.bulk import pipeline
+from django_partstream.bulk import pipeline, uniqueness
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.row import Row
@@ -22,14 +22,17 @@ from tests.app.models import (
     Account,
     Contract,
     Folder,
+    Nickname,
     Place,
     Product,
+    Sample,
     Status,
     Transaction,
 )
 from tests.app.serializers import (
     ContractSerializer,
     FolderSerializer,
+    NicknameSerializer,
     PlaceSerializer,
     ProductSerializer,
     TransactionSerializer,
@@ -142,6 +145,57 @@ def test_rows_written_together_and_one_by_one_come_out_the_same(
         return result
 
     assert outcome("batch") == outcome("rows")
+
+
+@pytest.mark.django_db
+@SETTINGS
+@given(
+    rows=st.lists(
+        a_row(
+            name=st.sampled_from(["Ann", "ANN", "ann ", "Bob", "bob", "Cy"]),
+            points=st.integers(0, 2),
+        ),
+        max_size=10,
+    ),
+    size=st.integers(1, 10),
+)
+def test_keys_that_only_the_database_takes_for_equal(rows: Any, size: int) -> None:
+    Nickname.objects.get_or_create(name="ann", defaults={"points": 1})
+
+    assert_equal_outcome(NicknameSerializer, ["name"], rows, size=size, key="name")
+
+
+@pytest.mark.django_db
+def test_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no row of a batch knew what another one wants."""
+    Product.objects.create(code="A", serial=9)
+    rows = [{"code": "B", "serial": 1}, {"code": "A", "serial": 1}]
+    assert_equal_outcome(ProductSerializer, ["code"], rows, size=2, key="code")
+
+    monkeypatch.setattr(uniqueness.Question, "wanted", lambda _: object())
+
+    with pytest.raises(AssertionError):
+        assert_equal_outcome(ProductSerializer, ["code"], rows, size=2, key="code")
+
+
+class UnrankedSerializer(serializers.ModelSerializer[Sample]):
+    class Meta:
+        model = Sample
+        fields = ["label", "note"]
+
+
+@pytest.mark.django_db
+def test_defaults_of_the_database_are_left_to_it() -> None:
+    upsert = Upsert(target(UnrankedSerializer), unique_fields=["label"])
+
+    kinds = run(upsert, {"label": "a"}, {"label": "b", "note": "n"})
+    again = run(upsert, {"label": "a"}, {"label": "b", "note": "n"})
+
+    assert kinds == ["created", "created"]
+    assert again == ["unchanged", "unchanged"]
+    assert [*Sample.objects.values_list("rank", "colour", "extra")] == [
+        (7, "r", {})
+    ] * 2
 
 
 @pytest.mark.django_db

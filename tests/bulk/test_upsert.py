@@ -237,10 +237,17 @@ def test_a_constraint_that_no_validator_knows_refuses_its_row() -> None:
 def test_the_database_compares_keys() -> None:
     Nickname.objects.create(name="Ann", points=1)
 
-    outcomes = run(make(NicknameSerializer, "name"), {"name": "ANN", "points": 2})
+    outcomes = run(
+        make(NicknameSerializer, "name"),
+        {"name": "ANN", "points": 2},
+        {"name": "Bob", "points": 1},
+        {"name": "BOB", "points": 2},
+        {"name": "ann", "points": 2},
+        {"name": "ann", "points": 2},
+    )
 
-    expected = "updated" if connection.vendor != "postgresql" else "created"
-    assert kinds(outcomes) == [expected]
+    assert kinds(outcomes) == ["updated", "created", "updated", "updated", "unchanged"]
+    assert dict(Nickname.objects.values_list("name", "points")) == {"ann": 2, "BOB": 2}
 
 
 def test_a_key_twice_is_applied_in_order() -> None:

@@ -7,16 +7,13 @@ window writes. The next one is shorter then.
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import functools
 import logging
-import uuid
+import unicodedata
 from itertools import groupby
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, models, transaction
+from django.db import DatabaseError, connections, transaction
 
 from . import columns as cols
 from .entry import DENIALS, denied
@@ -24,6 +21,7 @@ from .matching import Finder, locked_instances
 from .outcome import Kind, RowError
 from .plan import Candidate
 from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
+from .table import Table
 from .writers import MISSING
 
 if TYPE_CHECKING:
@@ -40,23 +38,6 @@ if TYPE_CHECKING:
 __all__ = ("Batch",)
 
 logger = logging.getLogger(__name__)
-
-#: What a column holds as it is, by exact type.
-PLAIN = frozenset(
-    {
-        bool,
-        datetime.date,
-        datetime.datetime,
-        datetime.time,
-        datetime.timedelta,
-        decimal.Decimal,
-        float,
-        int,
-        str,
-        type(None),
-        uuid.UUID,
-    }
-)
 
 
 class Batch:
@@ -82,7 +63,11 @@ class Batch:
         self._writer = writer
         self._one_by_one = one_by_one
         self._update_data = update_data
-        self._table = _Table(target.model)
+        self._table = Table(target.model)
+        connection = connections[target.using]
+        self._is_exact = all(
+            cols.compares_exactly(column, connection) for column in fields.columns
+        )
         self._in_order = self._table.has_hidden_conflicts(
             {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
         )
@@ -236,7 +221,7 @@ class Batch:
                 self._write_run(list(run), self._update if is_update else self._insert)
         else:
             self._write_run(updates, self._update)
-            self._write_run(_sorted(inserts), self._insert)
+            self._write_run(_sorted(inserts, is_exact=self._is_exact), self._insert)
 
     def _write_run(
         self, entries: list[Entry], write: Callable[[list[Entry]], list[Entry]]
@@ -252,14 +237,27 @@ class Batch:
         self._windows(sorted(again, key=lambda entry: entry.row.number))
 
     def _update(self, entries: list[Entry]) -> list[Entry]:
-        changed = []
+        changed: list[Entry] = []
+        columns_changed: set[Column] = set()
 
         for entry in entries:
-            if self._table.changes(entry.stored, entry.values):
-                self._table.touch(entry.stored, entry.values)
+            found = self._table.changes(entry.stored, entry.values)
+
+            if found:
+                columns_changed |= found
                 changed.append(entry)
             else:
                 entry.settle(Kind.UNCHANGED, entry.stored.pk)
+
+        for entry in changed:
+            # One statement for rows of which each changes something else; nothing of
+            # what all of them leave alone.
+            entry.record = {
+                column: value
+                for column, value in entry.values.items()
+                if column in columns_changed
+            }
+            self._table.touch(entry.stored, entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
             rows = [(e.stored.pk, [e.values[c] for c in columns]) for e in some]
@@ -357,124 +355,28 @@ class Batch:
             again.append(entry)
 
 
-class _Table:
-    """What Django does to a row's values on their way into the table, without an
-    instance of the model."""
-
-    def __init__(self, model: type[models.Model]) -> None:
-        self._model = model
-        self._by_source = cols.columns_by_source(model)
-        #: What an INSERT may name.
-        self.columns = [c for c in model._meta.concrete_fields if not c.generated]
-        self._writable = frozenset(self.columns)
-        self._scalars = {
-            source: column
-            for source, column in self._by_source.items()
-            if column in self._writable and not column.is_relation
-        }
-        self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
-        self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
-
-    def record(self, values: dict[str, Any]) -> dict[Column, Any] | None:
-        """The columns and their values; None where not all are plain values of
-        columns, as `Model(**values)` and `setattr` might still take them."""
-        record: dict[Column, Any] = {}
-
-        for source, value in values.items():
-            if type(value) in PLAIN and source in self._scalars:
-                record[self._scalars[source]] = value
-
-                continue
-
-            column = self._by_source.get(source)
-
-            if column not in self._writable or hasattr(value, "resolve_expression"):
-                return None
-
-            is_object = isinstance(value, models.Model)
-            wants_object = column.is_relation and source == column.name
-
-            if is_object != wants_object and value is not None:
-                return None
-
-            record[column] = cols.raw(column, value)
-
-            if is_object and record[column] is None:
-                return None
-
-        return record
-
-    def changes(self, instance: models.Model, record: dict[Column, Any]) -> bool:
-        """Whether an update with this would change what is stored."""
-        return bool(self._auto) or any(
-            cols.differs(column, getattr(instance, column.attname), value)
-            for column, value in record.items()
-        )
-
-    def touch(self, instance: models.Model, record: dict[Column, Any]) -> None:
-        """Add what every update sets."""
-        for column in self._auto:
-            record[column] = column.pre_save(instance, add=False)
-
-    def complete(self, record: dict[Column, Any]) -> None:
-        """Add what every new row has: defaults, dates of creation."""
-        for column in self.columns:
-            if column not in record:
-                default = column.get_default()
-
-                # A default of the database: the column is left out.
-                if not hasattr(default, "resolve_expression"):
-                    record[column] = default
-
-        new = SimpleNamespace()
-
-        for column in self._auto_add + self._auto:
-            record[column] = column.pre_save(cast("models.Model", new), add=True)
-
-        pk = self._model._meta.pk
-
-        # The database makes one.
-        if record.get(pk, 0) is None:
-            del record[pk]
-
-    def has_hidden_conflicts(
-        self, known: set[frozenset[Column]], sources: Iterable[str]
-    ) -> bool:
-        """Whether rows that are written to these sources may meet in a constraint that
-        is not among the known sets."""
-        pk = self._model._meta.pk
-        sets = {frozenset(columns) for columns in cols.unique_sets(self._model)}
-        sets -= known
-
-        if pk not in map(self._by_source.get, sources):
-            sets.discard(frozenset({pk}))
-
-        return bool(sets) or any(
-            not isinstance(constraint, models.CheckConstraint)
-            and (
-                not isinstance(constraint, models.UniqueConstraint)
-                or constraint.condition is not None
-                or bool(constraint.expressions)
-            )
-            for constraint in self._model._meta.constraints
-        )
-
-
-def _is_auto(column: Column, attribute: str) -> bool:
-    kinds = (models.DateField, models.TimeField)
-
-    return isinstance(column, kinds) and bool(getattr(column, attribute))
-
-
-def _sorted(entries: list[Entry]) -> list[Entry]:
+def _sorted(entries: list[Entry], *, is_exact: bool) -> list[Entry]:
     """In the order of their keys, so that writers that meet wait for each other instead
-    of dying in a deadlock."""
+    of dying in a deadlock; keys that may be equal to the database keep theirs."""
     keyed: list[Any] = [entry for entry in entries if entry.key is not None]
     others = [entry for entry in entries if entry.key is None]
 
+    def rank(entry: Any) -> Any:
+        return entry.key if is_exact else tuple(map(_folded, entry.key))
+
     try:
-        keyed.sort(key=lambda entry: entry.key)
+        keyed.sort(key=rank)
     except TypeError:
-        keyed.sort(key=lambda entry: str(entry.key))
+        keyed.sort(key=lambda entry: str(rank(entry)))
 
     return keyed + others
+
+
+def _folded(part: Any) -> Any:
+    """Equal for texts that a collation may take for equal."""
+    if not isinstance(part, str):
+        return part
+
+    letters = unicodedata.normalize("NFKD", part.casefold())
+
+    return "".join(c for c in letters if not unicodedata.combining(c)).strip()

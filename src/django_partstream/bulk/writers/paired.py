@@ -64,6 +64,13 @@ class PairingWriter(PortableWriter):
         returned = ", ".join(self.quote(column.column) for column in (self.pk, *key))
         values = self.prepared_columns(columns, rows)
         stored = self.insert_returning(columns, values, returned)
+
+        if len(stored) == len(rows):
+            # All of them, in their order, on which `bulk_create` relies, too.
+            pks = self.converted([self.pk], [row[:1] for row in stored])
+
+            return [pk for (pk,) in pks]
+
         places = [columns.index(column) for column in key]
         given = [[row[place] for place in places] for row in rows]
 

@@ -1,0 +1,149 @@
+"""A table, as what is written to it sees it. No SQL."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db import models
+
+from . import columns as cols
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .columns import Column
+
+__all__ = ("Table",)
+
+#: What a column holds as it is, by exact type.
+PLAIN = frozenset(
+    {
+        bool,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        decimal.Decimal,
+        float,
+        int,
+        str,
+        type(None),
+        uuid.UUID,
+    }
+)
+
+
+class Table:
+    """What Django does to a row's values on their way into the table, without an
+    instance of the model."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self._model = model
+        self._by_source = cols.columns_by_source(model)
+        #: What an INSERT may name.
+        self.columns = [c for c in model._meta.concrete_fields if not c.generated]
+        self._writable = frozenset(self.columns)
+        self._scalars = {
+            source: column
+            for source, column in self._by_source.items()
+            if column in self._writable and not column.is_relation
+        }
+        self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
+        self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
+
+    def record(self, values: dict[str, Any]) -> dict[Column, Any] | None:
+        """The columns and their values; None where not all are plain values of
+        columns, as `Model(**values)` and `setattr` might still take them."""
+        record: dict[Column, Any] = {}
+
+        for source, value in values.items():
+            if type(value) in PLAIN and source in self._scalars:
+                record[self._scalars[source]] = value
+
+                continue
+
+            column = self._by_source.get(source)
+
+            if column not in self._writable or hasattr(value, "resolve_expression"):
+                return None
+
+            is_object = isinstance(value, models.Model)
+            wants_object = column.is_relation and source == column.name
+
+            if is_object != wants_object and value is not None:
+                return None
+
+            record[column] = cols.raw(column, value)
+
+            if is_object and record[column] is None:
+                return None
+
+        return record
+
+    def changes(self, instance: models.Model, record: dict[Column, Any]) -> set[Column]:
+        """The columns that an update with this would change."""
+        changed = {
+            column
+            for column, value in record.items()
+            if cols.differs(column, getattr(instance, column.attname), value)
+        }
+
+        return changed.union(self._auto)
+
+    def touch(self, instance: models.Model, record: dict[Column, Any]) -> None:
+        """Add what every update sets."""
+        for column in self._auto:
+            record[column] = column.pre_save(instance, add=False)
+
+    def complete(self, record: dict[Column, Any]) -> None:
+        """Add what every new row has: defaults, dates of creation."""
+        for column in self.columns:
+            if column not in record:
+                default = column.get_default()
+
+                # A default of the database: the column is left out.
+                if not hasattr(default, "resolve_expression"):
+                    record[column] = default
+
+        new = SimpleNamespace()
+
+        for column in self._auto_add + self._auto:
+            record[column] = column.pre_save(cast("models.Model", new), add=True)
+
+        pk = self._model._meta.pk
+
+        # The database makes one.
+        if record.get(pk, 0) is None:
+            del record[pk]
+
+    def has_hidden_conflicts(
+        self, known: set[frozenset[Column]], sources: Iterable[str]
+    ) -> bool:
+        """Whether rows that are written to these sources may meet in a constraint that
+        is not among the known sets."""
+        pk = self._model._meta.pk
+        sets = {frozenset(columns) for columns in cols.unique_sets(self._model)}
+        sets -= known
+
+        if pk not in map(self._by_source.get, sources):
+            sets.discard(frozenset({pk}))
+
+        return bool(sets) or any(
+            not isinstance(constraint, models.CheckConstraint)
+            and (
+                not isinstance(constraint, models.UniqueConstraint)
+                or constraint.condition is not None
+                or bool(constraint.expressions)
+            )
+            for constraint in self._model._meta.constraints
+        )
+
+
+def _is_auto(column: Column, attribute: str) -> bool:
+    kinds = (models.DateField, models.TimeField)
+
+    return isinstance(column, kinds) and bool(getattr(column, attribute))
