@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = (
     "BadRequestError",
     "ColumnsError",
-    "ConflictError",
     "CursorExpiredError",
     "CursorInvalidError",
     "EmptyUploadError",
@@ -165,13 +164,6 @@ class TooManyRowsError(TooLargeError):
     """The upload has more rows than allowed."""
 
     code = "too_many_rows"
-
-
-class ConflictError(PartstreamError):
-    """The resource is not in a state that allows this."""
-
-    code = "conflict"
-    status = 409
 
 
 class JobUnavailableError(PartstreamError):

@@ -13,8 +13,6 @@ from rest_framework.permissions import IsAuthenticated
 
 from django_partstream import ProgressiveView, lazy
 
-#: Set by tests that hold a part back until they have seen the others.
-GATE = threading.Event()
 CLOSED: list[str] = []
 
 
