@@ -2,12 +2,13 @@
 
 PORT = 8000
 
-.PHONY: help demo demo-full test clean
+.PHONY: help demo demo-full test test-long clean
 
 help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
 	@echo "make demo-full   the same on PostgreSQL and Redis, with users and workers"
 	@echo "make test        every check and every test"
+	@echo "make test-long   the same with the long form of the slow suites (an hour)"
 	@echo "make clean       forget the environment and the demo's data"
 
 demo:
@@ -21,6 +22,10 @@ demo-full:
 test:
 	@sh .ci/environment test
 	@exec .venv/bin/python -m tests.run
+
+test-long:
+	@sh .ci/environment test
+	@PARTSTREAM_LONG=1 PYTEST_TIMEOUT=7200 .venv/bin/python -m tests.run
 
 clean:
 	rm -rf .venv var

@@ -9,11 +9,14 @@ import dataclasses
 import difflib
 import functools
 import os
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("QueueName", "Settings", "current")
 
@@ -55,7 +58,16 @@ class Settings:
     threads: int = dataclasses.field(
         default_factory=lambda: min(8, 4 + (os.cpu_count() or 1))
     )
+    #: Called as `(request, connection)` whenever a thread of ours begins work for a
+    #: request: a function, or its dotted path.
+    connection_setup: Callable[..., Any] | str | None = None
     stream_deadline_seconds: float = 300.0
+    #: Per process, over all transports; one more is answered 429.
+    streams_per_user: int = 32
+    #: Frames of one stream that wait for a slow reader, before its parts wait too.
+    stream_queue_frames: int = 16
+    #: How often live parts are made again though nobody said that they changed.
+    live_refresh_seconds: float = 60.0
     heartbeat_seconds: float = 15.0
 
     init_timeout_seconds: float = 10.0
@@ -129,6 +141,15 @@ def _check(name: str, value: Any) -> None:
         if value is not None and not isinstance(value, str):
             raise ImproperlyConfigured(
                 f"PARTSTREAM['REDIS_URL'] is {value!r}; expected a URL or None."
+            )
+
+        return
+
+    if name == "connection_setup":
+        if value is not None and not isinstance(value, str) and not callable(value):
+            raise ImproperlyConfigured(
+                f"PARTSTREAM['CONNECTION_SETUP'] is {value!r}; expected a function of "
+                "(request, connection), or its dotted path."
             )
 
         return

@@ -6,10 +6,11 @@ Nothing here knows what the work is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections, reset_queries, transaction
@@ -18,13 +19,29 @@ from django.utils import timezone, translation
 from . import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from datetime import tzinfo
 
-__all__ = ("Pool", "in_atomic_block", "run_in_request_thread", "run_sync")
+__all__ = (
+    "Pool",
+    "RunSync",
+    "in_atomic_block",
+    "run_here",
+    "run_in_request_thread",
+    "run_sync",
+    "running_with",
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Calls a sync function off the loop, in one of the ways below.
+RunSync: TypeAlias = "Callable[..., Awaitable[Any]]"
+
+#: How sync functions are called in this context; None: by `run_sync`.
+_runner: contextvars.ContextVar[RunSync | None] = contextvars.ContextVar(
+    "django_partstream.runner", default=None
+)
 
 #: True in what was called, however indirectly, from a thread of ours.
 _inside = contextvars.ContextVar("django_partstream.offload", default=False)
@@ -94,6 +111,25 @@ def _pool() -> Pool:
 async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `fn` in the process-wide pool (`THREADS` threads); see `Pool.run`."""
     return await _pool().run(fn, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def running_with(runner: RunSync) -> Iterator[None]:
+    """Let `run_here` use this runner, in this context and the tasks made in it."""
+    token = _runner.set(runner)
+
+    try:
+        yield
+    finally:
+        _runner.reset(token)
+
+
+async def run_here(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `fn` in the way that the surrounding part is called in: by `run_sync`, or
+    in the thread of the request where the part must see its transaction."""
+    result: T = await (_runner.get() or run_sync)(fn, *args, **kwargs)
+
+    return result
 
 
 def in_atomic_block() -> bool:
