@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -127,3 +128,18 @@ def test_bad_options_are_refused() -> None:
 
     with pytest.raises(ValueError, match="expected 'pool' or 'request'"):
         lazy(dict, thread="other")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("topics", ["orders", ("orders", ""), [7]])
+def test_topics_must_be_names(topics: Any) -> None:
+    message = (
+        f"lazy(topics={topics!r}): expected a tuple of names, such as "
+        "topics=('orders',)."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lazy(list, topics=topics)
+
+
+def test_topics_are_kept_in_order_and_once() -> None:
+    assert lazy(list, topics=["b", "a", "b"]).topics == ("b", "a")

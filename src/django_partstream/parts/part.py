@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 __all__ = ("Lazy", "Part", "PartFunction", "Thread", "lazy")
@@ -25,6 +25,8 @@ class Lazy:
     serializer: type[Any] | None
     #: Seconds.
     timeout: float | None
+    #: What `publish` names to have a live stream make this part again.
+    topics: tuple[str, ...] = ()
     thread: Thread
 
 
@@ -41,6 +43,7 @@ def lazy(
     *,
     serializer: type[Any] | None = None,
     timeout: float | None = None,
+    topics: Iterable[str] = (),
     thread: Thread = "pool",
 ) -> Lazy:
     """Make the value of a part from `fn` when the part is sent.
@@ -51,7 +54,8 @@ def lazy(
     `serializer` (a serializer class) also a model instance or a QuerySet of them.
     A sync `fn` runs in a thread of ours with its own database connections, or, with
     `thread="request"`, in the thread of the request, one part at a time. After
-    `timeout` seconds the part is an error with code `timeout`.
+    `timeout` seconds the part is an error with code `timeout`. A live stream makes it
+    again whenever one of its `topics` is published.
 
     Raises TypeError when `fn` is not a function or takes other arguments, ValueError
     for a bad option.
@@ -70,8 +74,24 @@ def lazy(
         takes_request=_takes_request(fn),
         serializer=serializer,
         timeout=timeout,
+        topics=_topics(topics),
         thread=thread,
     )
+
+
+def _topics(topics: Iterable[str]) -> tuple[str, ...]:
+    # A text is an iterable of its letters, and `topics=("orders")` is one.
+    names = () if isinstance(topics, str) else tuple(dict.fromkeys(topics))
+
+    if isinstance(topics, str) or not all(
+        isinstance(name, str) and name for name in names
+    ):
+        raise ValueError(
+            f"lazy(topics={topics!r}): expected a tuple of names, such as "
+            "topics=('orders',)."
+        )
+
+    return names
 
 
 def _not_callable(value: object) -> str:
