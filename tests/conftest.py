@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from asgi_example import programs, services
-from tests import settings
+from tests import npm, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +139,17 @@ def chromium_path(pytestconfig: pytest.Config) -> Path:
     found = programs.find_chromium()
     assert found is not None  # or need() had not returned
     return found
+
+
+@pytest.fixture(scope="session")
+def npm_packages(leave_out: Callable[[str, str], NoReturn]) -> Path:
+    """The folder of the packages that `tests/js/package.json` names."""
+    reason = npm.install()
+
+    if reason is not None:
+        leave_out("packages of npm", reason)
+
+    return npm.PACKAGES
 
 
 def pytest_report_header() -> str:

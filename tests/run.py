@@ -23,6 +23,7 @@ import playwright
 
 from asgi_example import programs, services
 from asgi_example.processes import StartError
+from tests import npm
 from tests.conftest import everything_is_required
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     started = time.monotonic()
     programs.install(*programs.PROGRAMS)
+    npm.install()
 
     with tempfile.TemporaryDirectory(prefix="partstream-run-") as directory:
         left_out = Path(directory) / "left-out"
