@@ -1,6 +1,7 @@
 """`make test`: every check and every test, whatever fails on the way.
 
-With names of steps, only these: `python -m tests.run mypy postgresql`.
+With names of steps, only these: `python -m tests.run mypy postgresql`. Two steps run
+at once, and what one of them prints comes in one piece when it has ended.
 """
 
 # ruff: noqa: T201 - it is a command, and what it prints is its result.
@@ -13,8 +14,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +75,10 @@ class Step:
     needs: str | None = None
 
 
+#: Steps end in any order; each prints in one piece.
+PRINTING = threading.Lock()
+
+
 def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
@@ -127,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     names = [step.name for step in STEPS]
     parser.add_argument("steps", nargs="*", metavar="step", help=", ".join(names))
-    chosen = parser.parse_args(arguments).steps or names
+    parser.add_argument("--at-once", type=int, default=2, help="how many steps")
+    options = parser.parse_args(arguments)
+    chosen = options.steps or names
     unknown = sorted(set(chosen) - set(names))
 
     if unknown:
@@ -140,7 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="partstream-run-") as directory:
         left_out = Path(directory) / "left-out"
         left_out.touch()
-        results = [run(step, left_out) for step in STEPS if step.name in chosen]
+        steps = [step for step in STEPS if step.name in chosen]
+
+        with ThreadPoolExecutor(options.at_once) as lanes:
+            results = list(lanes.map(lambda step: run(step, left_out), steps))
+
         lines = dict.fromkeys(left_out.read_text(encoding="utf-8").splitlines())
 
     print()
@@ -160,32 +173,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(step: Step, left_out: Path) -> Result:
-    """Run one step, its output untouched."""
-    print(f"\n{step.name}", "-" * (70 - len(step.name)), flush=True)
+    """Run one step, and print what it said when it has ended."""
     started = time.monotonic()
     reason = programs.missing(step.needs) if step.needs else None
 
     if reason is not None:
-        line = f"left out: {step.name} ({reason})"
-        print(line, flush=True)
+        said = f"left out: {step.name} ({reason})\n"
+        outcome = "FAILED" if everything_is_required() else "left out"
 
         with left_out.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-
-        outcome = "FAILED" if everything_is_required() else "left out"
+            file.write(said)
     else:
         try:
-            outcome = "passed" if passes(step, left_out) else "FAILED"
+            done = execute(step, left_out)
         except StartError as error:
-            print(error, flush=True)
-            outcome = "FAILED"
+            said, outcome = f"{error}\n", "FAILED"
+        else:
+            said, outcome = done.stdout, "FAILED" if done.returncode else "passed"
+
+    with PRINTING:
+        print(f"\n{step.name}", "-" * (70 - len(step.name)))
+        print(said, end="", flush=True)
 
     return Result(name=step.name, outcome=outcome, seconds=time.monotonic() - started)
 
 
-def passes(step: Step, left_out: Path) -> bool:
+def execute(step: Step, left_out: Path) -> subprocess.CompletedProcess[str]:
     with step.server() as environment:
-        done = subprocess.run(
+        return subprocess.run(
             step.command,
             cwd=ROOT,
             env={
@@ -195,9 +210,11 @@ def passes(step: Step, left_out: Path) -> bool:
                 **environment,
             },
             check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
         )
-
-    return done.returncode == 0
 
 
 if __name__ == "__main__":
