@@ -1,47 +1,27 @@
-"""Sync work off the event loop: our threads, with connections of their own.
-
-Nothing here knows what the work is.
-"""
+"""The threads: sync work off the event loop, with connections of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections, reset_queries, transaction
+from django.db import close_old_connections, reset_queries
 from django.utils import timezone, translation
 
-from . import conf
+from django_partstream import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable
     from datetime import tzinfo
 
-__all__ = (
-    "Pool",
-    "RunSync",
-    "in_atomic_block",
-    "run_here",
-    "run_in_request_thread",
-    "run_sync",
-    "running_with",
-)
+__all__ = ("Pool", "is_inside", "run_sync")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-#: Calls a sync function off the loop, in one of the ways below.
-RunSync: TypeAlias = "Callable[..., Awaitable[Any]]"
-
-#: How sync functions are called in this context; None: by `run_sync`.
-_runner: contextvars.ContextVar[RunSync | None] = contextvars.ContextVar(
-    "django_partstream.runner", default=None
-)
 
 #: True in what was called, however indirectly, from a thread of ours.
 _inside = contextvars.ContextVar("django_partstream.offload", default=False)
@@ -113,59 +93,6 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     return await _pool().run(fn, *args, **kwargs)
 
 
-@contextlib.contextmanager
-def running_with(runner: RunSync) -> Iterator[None]:
-    """Let `run_here` use this runner, in this context and the tasks made in it."""
-    token = _runner.set(runner)
-
-    try:
-        yield
-    finally:
-        _runner.reset(token)
-
-
-async def run_here(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call `fn` in the way that the surrounding part is called in: by `run_sync`, or
-    in the thread of the request where the part must see its transaction."""
-    result: T = await (_runner.get() or run_sync)(fn, *args, **kwargs)
-
-    return result
-
-
-def in_atomic_block() -> bool:
-    """Whether a connection of this thread is inside a transaction."""
-    return any(
-        connection.in_atomic_block
-        for connection in connections.all(initialized_only=True)
-    )
-
-
-async def run_in_request_thread(
-    fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Call `fn` in the thread of the request, inside its transaction if it has one.
-
-    One call at a time. Each has a savepoint, so that one that fails does not spoil
-    the transaction for the next.
-    """
-    return await sync_to_async(_in_savepoints, thread_sensitive=True)(
-        functools.partial(fn, *args, **kwargs)
-    )
-
-
-def _in_savepoints(call: Callable[[], T]) -> T:
-    aliases = [
-        connection.alias
-        for connection in connections.all(initialized_only=True)
-        if connection.in_atomic_block
-    ]
-
-    return _nested(aliases, call)
-
-
-def _nested(aliases: list[Any], call: Callable[[], T]) -> T:
-    if not aliases:
-        return call()
-
-    with transaction.atomic(using=aliases[0]):
-        return _nested(aliases[1:], call)
+def is_inside() -> bool:
+    """Whether this was reached, however indirectly, from a thread of ours."""
+    return _inside.get()

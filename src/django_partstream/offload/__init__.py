@@ -1,0 +1,28 @@
+"""Sync work off the event loop: our threads, with connections of their own.
+
+Nothing here knows what the work is.
+"""
+
+from __future__ import annotations
+
+from .iteration import iterate, iterate_here
+from .pool import Pool, run_sync
+from .runner import (
+    RunSync,
+    in_atomic_block,
+    run_here,
+    run_in_request_thread,
+    running_with,
+)
+
+__all__ = (
+    "Pool",
+    "RunSync",
+    "in_atomic_block",
+    "iterate",
+    "iterate_here",
+    "run_here",
+    "run_in_request_thread",
+    "run_sync",
+    "running_with",
+)
