@@ -18,7 +18,7 @@ from django.core.signals import setting_changed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("QueueName", "Settings", "current")
+__all__ = ("QueueName", "Settings", "current", "problems")
 
 QueueName = Literal["embedded", "database", "arq"]
 
@@ -83,32 +83,16 @@ NAMES = {field.name.upper(): field for field in dataclasses.fields(Settings)}
 
 @functools.cache
 def current() -> Settings:
-    """The settings in force.
+    """The settings in force. Raises ImproperlyConfigured with all that is wrong."""
+    wrong = problems()
 
-    Raises ImproperlyConfigured for an unknown key (with the nearest known one)
-    or a value of the wrong kind.
-    """
-    given = getattr(django_settings, "PARTSTREAM", {})
+    if wrong:
+        raise ImproperlyConfigured(" ".join(wrong))
 
-    if not isinstance(given, dict):
-        raise ImproperlyConfigured(
-            f"PARTSTREAM must be a dict, not {type(given).__name__}."
-        )
-
-    values = {_field_name(key): value for key, value in given.items()}
+    values = {NAMES[key].name: value for key, value in _given().items()}
 
     if "queue" not in values and values.get("redis_url"):
         values["queue"] = "arq"
-
-    for name, value in values.items():
-        _check(name, value)
-
-    if values.get("queue") == "arq" and not values.get("redis_url"):
-        raise ImproperlyConfigured(
-            "PARTSTREAM['QUEUE'] is 'arq' but PARTSTREAM['REDIS_URL'] is not set. "
-            "Set it, for example to 'redis://localhost:6379/0', or choose "
-            "'embedded' or 'database'."
-        )
 
     if "socket_headers" in values:
         values["socket_headers"] = tuple(values["socket_headers"])
@@ -116,59 +100,76 @@ def current() -> Settings:
     return Settings(**values)
 
 
-def _field_name(key: str) -> str:
-    if key in NAMES:
-        return NAMES[key].name
+def problems() -> list[str]:
+    """What is wrong with `PARTSTREAM`, a sentence or two for each fault."""
+    given = _given()
 
+    if not isinstance(given, dict):
+        return [f"PARTSTREAM must be a dict, not {type(given).__name__}."]
+
+    found = [
+        _problem(key, value) if key in NAMES else _unknown(key)
+        for key, value in given.items()
+    ]
+
+    if given.get("QUEUE") == "arq" and not given.get("REDIS_URL"):
+        found.append(
+            "PARTSTREAM['QUEUE'] is 'arq' but PARTSTREAM['REDIS_URL'] is not set. "
+            "Set it, for example to 'redis://localhost:6379/0', or choose "
+            "'embedded' or 'database'."
+        )
+
+    return [problem for problem in found if problem is not None]
+
+
+def _given() -> Any:
+    return getattr(django_settings, "PARTSTREAM", {})
+
+
+def _unknown(key: object) -> str:
     nearest = difflib.get_close_matches(str(key).upper(), NAMES, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ImproperlyConfigured(f"PARTSTREAM has no key {key!r}.{hint}")
+
+    return f"PARTSTREAM has no key {key!r}.{hint}"
 
 
-def _check(name: str, value: Any) -> None:
-    key = name.upper()
+def _problem(key: str, value: Any) -> str | None:
+    expected = _expected(key, value)
 
-    if name == "queue":
-        if value not in get_args(QueueName):
-            raise ImproperlyConfigured(
-                f"PARTSTREAM['QUEUE'] is {value!r}; expected one of "
-                f"{', '.join(map(repr, get_args(QueueName)))}."
-            )
+    return expected and f"PARTSTREAM[{key!r}] is {value!r}; expected {expected}."
 
-        return
 
-    if name == "redis_url":
-        if value is not None and not isinstance(value, str):
-            raise ImproperlyConfigured(
-                f"PARTSTREAM['REDIS_URL'] is {value!r}; expected a URL or None."
-            )
+def _expected(key: str, value: Any) -> str | None:
+    """What should stand there; None where `value` will do."""
+    if key == "QUEUE":
+        names = get_args(QueueName)
+        return None if value in names else f"one of {', '.join(map(repr, names))}"
 
-        return
+    if key == "REDIS_URL":
+        return None if value is None or isinstance(value, str) else "a URL or None"
 
-    if name == "connection_setup":
-        if value is not None and not isinstance(value, str) and not callable(value):
-            raise ImproperlyConfigured(
-                f"PARTSTREAM['CONNECTION_SETUP'] is {value!r}; expected a function of "
-                "(request, connection), or its dotted path."
-            )
+    if key == "CONNECTION_SETUP":
+        if value is None or isinstance(value, str) or callable(value):
+            return None
 
-        return
+        return "a function of (request, connection), or its dotted path"
 
-    if name == "socket_headers":
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
-            raise ImproperlyConfigured(
-                f"PARTSTREAM['SOCKET_HEADERS'] is {value!r}; expected a list of names."
-            )
+    if key == "SOCKET_HEADERS":
+        return None if _are_names(value) else "a list of names"
 
-        return
+    seconds = key.endswith("_SECONDS")
+    number = (int, float) if seconds else int
 
-    number = (int, float) if name.endswith("_seconds") else int
+    if isinstance(value, bool) or not isinstance(value, number) or not value > 0:
+        return "seconds above zero" if seconds else "a whole number above zero"
 
-    if isinstance(value, bool) or not isinstance(value, number) or value <= 0:
-        kind = "seconds" if name.endswith("_seconds") else "a whole number"
-        raise ImproperlyConfigured(
-            f"PARTSTREAM[{key!r}] is {value!r}; expected {kind} above zero."
-        )
+    return None
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(item, str) for item in value
+    )
 
 
 def _reload(*, setting: str, **_: Any) -> None:

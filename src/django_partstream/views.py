@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adrf.views import APIView as AsyncAPIView
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.http import QueryDict, StreamingHttpResponse
 from rest_framework.response import Response
@@ -45,7 +45,21 @@ __all__ = (
 NOT_CARRIED = ("cursor", "format", "live")
 
 
-class ProgressiveView(ProblemMixin, AsyncAPIView):  # type: ignore[misc]
+class AsyncView(ProblemMixin, AsyncAPIView):  # type: ignore[misc]
+    """An async view for any project: Django refuses those with ATOMIC_REQUESTS, on
+    whichever database it is set, unless they say that it is not for them."""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        view: Any = super().as_view(**initkwargs)
+
+        for alias in connections:
+            transaction.non_atomic_requests(using=alias)(view)
+
+        return view
+
+
+class ProgressiveView(AsyncView):
     """A response that is made of named parts, each sent when it is ready.
 
         class Dashboard(ProgressiveView):
@@ -70,14 +84,6 @@ class ProgressiveView(ProblemMixin, AsyncAPIView):  # type: ignore[misc]
     stream_deadline: float | None = None
 
     renderer_classes = [PageRenderer, NDJSONRenderer]
-
-    @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
-        # Parts run in several transactions; ATOMIC_REQUESTS cannot hold around them,
-        # and Django refuses it for async views.
-        view: Any = super().as_view(**initkwargs)
-
-        return transaction.non_atomic_requests(view)
 
     def get_parts(self) -> Any:
         """The parts: a list of (name, value) pairs. May be async.
@@ -297,7 +303,7 @@ def _status(job: Job) -> Response:
     return response
 
 
-class OperationEventsView(AsyncAPIView, OperationView):  # type: ignore[misc]
+class OperationEventsView(AsyncView, OperationView):
     """A job as a stream of frames; as JSON, its status."""
 
     renderer_classes = [NDJSONRenderer, PageRenderer]
@@ -313,7 +319,7 @@ class OperationEventsView(AsyncAPIView, OperationView):  # type: ignore[misc]
         return _status(job)
 
 
-class OperationResultsView(AsyncAPIView, OperationView):  # type: ignore[misc]
+class OperationResultsView(AsyncView, OperationView):
     """The refused rows of a job, in input order, as NDJSON or CSV.
 
     The CSV has the columns of the input and four of ours, so that it can be corrected

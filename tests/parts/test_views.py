@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.handlers.base import BaseHandler
+from django.db import connection, connections
 from django.test import AsyncClient, AsyncRequestFactory, Client
 
 from tests.parts import views
@@ -381,3 +383,29 @@ def test_under_wsgi_a_stream_is_answered_as_pages(client: Client) -> None:
     assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
     assert response.json()["meta"]["total_parts"] == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/shop/", 200),
+        ("/api/operations/6f1ecbc1-9f0d-4cd0-8a4d-3d0f0e7a1b11/events/", 404),
+        ("/api/operations/6f1ecbc1-9f0d-4cd0-8a4d-3d0f0e7a1b11/results/", 404),
+    ],
+)
+async def test_atomic_requests_break_no_async_view(
+    async_client: AsyncClient, monkeypatch: Any, address: str, status: int
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    response = await async_client.get(address)
+
+    assert response.status_code == status
+
+
+def test_atomic_requests_of_another_database_break_no_view(monkeypatch: Any) -> None:
+    other = {**connections.settings["default"], "ATOMIC_REQUESTS": True}
+    monkeypatch.setitem(connections.settings, "other", other)
+    view = views.Shop.as_view()
+
+    assert BaseHandler().make_view_atomic(view) is view
