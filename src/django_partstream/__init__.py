@@ -10,14 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .parts.observer import PartEvent, observe, unobserve
     from .parts.part import lazy
     from .views import ProgressiveView
 
-__all__ = ("ProgressiveView", "lazy")
+__all__ = ("PartEvent", "ProgressiveView", "lazy", "observe", "unobserve")
 
 _HOMES = {
+    "PartEvent": "django_partstream.parts.observer",
     "ProgressiveView": "django_partstream.views",
     "lazy": "django_partstream.parts.part",
+    "observe": "django_partstream.parts.observer",
+    "unobserve": "django_partstream.parts.observer",
 }
 
 

@@ -1,24 +1,37 @@
-"""What becomes of parts, told to whoever wants to know."""
+"""What becomes of parts, told to whoever wants to know.
+
+Of this process alone, whichever way its parts leave: pages, streams, subscriptions.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
 import dataclasses
+import inspect
 import logging
-from typing import TYPE_CHECKING, Literal, Protocol
+import threading
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("Observer", "PartEvent", "mark_cached", "notify", "observe", "watch_cache")
+__all__ = (
+    "Observer",
+    "PartEvent",
+    "mark_cached",
+    "notify",
+    "observe",
+    "unobserve",
+    "watch_cache",
+)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PartEvent:
-    """One step in the life of one part."""
+    """One step in the life of one part. After `started` comes one of the others."""
 
     kind: Literal["started", "finished", "failed", "cancelled"]
     #: Dotted path of the view class.
@@ -35,25 +48,56 @@ class PartEvent:
 class Observer(Protocol):
     """Called on the event loop, so that it must not block."""
 
-    def __call__(self, event: PartEvent, /) -> None: ...
+    def __call__(self, event: PartEvent, /) -> object: ...
 
 
-_observers: list[Observer] = []
+Observing = TypeVar("Observing", bound=Observer)
+
+#: Replaced, never changed: one may come or go while others are being told.
+_observers: tuple[Observer, ...] = ()
+_lock = threading.Lock()
 _cached = contextvars.ContextVar[list[bool] | None](
     "django_partstream.cached", default=None
 )
 
 
-def observe(observer: Observer) -> Observer:
-    """Tell `observer` of every part of this process from now on. Also a decorator."""
-    if observer not in _observers:
-        _observers.append(observer)
+def observe(observer: Observing) -> Observing:
+    """Tell `observer` of every part of this process from now on. Also a decorator.
+
+        @observe
+        def log_slow_parts(event):
+            if event.ms and event.ms > 1000:
+                logger.warning("%s took %d ms", event.part, event.ms)
+
+    It is called on the event loop with a `PartEvent` and must not block. One that
+    raises is logged, and harms no part. Raises TypeError for a coroutine function.
+    """
+    global _observers
+
+    if not callable(observer) or inspect.iscoroutinefunction(observer):
+        raise TypeError(
+            f"observe({observer!r}): expected a plain function of one event. It is "
+            "called between two steps of the loop and cannot wait; let it put the "
+            "event on a queue that something else reads."
+        )
+
+    with _lock:
+        if observer not in _observers:
+            _observers = (*_observers, observer)
 
     return observer
 
 
+def unobserve(observer: Observer) -> None:
+    """Tell `observer` no more. Of one that is not told, nothing."""
+    global _observers
+
+    with _lock:
+        _observers = tuple(known for known in _observers if known != observer)
+
+
 def notify(event: PartEvent) -> None:
-    """Tell all observers. One that raises is logged, and harms no part."""
+    """Tell all observers."""
     for observer in _observers:
         try:
             observer(event)
