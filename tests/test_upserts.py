@@ -434,7 +434,7 @@ def test_a_form_needs_one_file(client: Client) -> None:
     response = client.post("/api/contracts/", {"unique_fields": "number"})
 
     assert response.status_code == 400
-    assert response.json()["detail"] == "The form has 0 files; expected one CSV file."
+    assert response.json()["detail"] == "The form has 0 files; expected one."
 
 
 def test_an_upload_over_the_limit_is_refused(client: Client, settings: Any) -> None:

@@ -41,6 +41,8 @@ class Settings:
     sync_max_rows: int = 10_000
     max_rows: int = 10_000_000
     max_upload_bytes: int = 1024 * MIB
+    #: Of a compressed upload, once it is inflated.
+    max_decompressed_bytes: int = 4096 * MIB
 
     #: A job whose worker has not been heard of for so long is taken over.
     lease_seconds: float = 20.0

@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from . import conf, preferences
-from .bulk.rows import CSV_TYPES, JSON_TYPES
+from .bulk.inflating import as_file, inflated
+from .bulk.rows import CSV_TYPES, JSON_TYPES, NDJSON_TYPES
 from .errors import (
     BadRequestError,
     EmptyUploadError,
@@ -17,9 +18,17 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
-__all__ = ("Body", "Intent", "check_length", "read_body", "read_intent")
+__all__ = (
+    "Body",
+    "Intent",
+    "check_length",
+    "inflate_form",
+    "read_body",
+    "read_intent",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,35 +51,81 @@ class Intent:
     preferences: preferences.Preferences
 
 
+def inflate_form(http: HttpRequest) -> None:
+    """Let a compressed form be read as what it holds.
+
+    To be called before anything reads the body. Raises UnsupportedMediaError, and
+    TooLargeError by the declared length.
+    """
+    coding = http.headers.get("Content-Encoding")
+
+    if coding is None or not _is_form(http.content_type):
+        return
+
+    check_length(_declared_length(http))
+    limit = conf.current().max_decompressed_bytes
+    # Nobody knows how much is in it: into a file with it, not into memory.
+    http.META["CONTENT_LENGTH"] = str(limit)
+    packed = http._stream
+    http._stream = as_file(inflated(packed, coding, limit=limit), packed)
+
+
 def read_body(request: Request) -> Body:
     """The raw upload, not read yet.
 
     Raises UnsupportedMediaError, TooLargeError by the declared length,
     EmptyUploadError, BadRequestError for a form without one file.
     """
-    content_type = (request.content_type or "").partition(";")[0].strip().lower()
-
-    if content_type == "multipart/form-data":
+    if _is_form(request.content_type):
         return _file_of_form(request)
 
-    length = str(request.META.get("CONTENT_LENGTH") or "")
-    check_length(int(length) if length.isdecimal() else 0)
+    http = request._request
+    length = _declared_length(http)
+    check_length(length)
+    content_type = _bare(request.content_type)
 
-    if not content_type and length in ("", "0"):
-        raise EmptyUploadError
-
-    kind = _kind(content_type)
-    stream = request.stream
-
-    if stream is None:
+    if not content_type and not length:
         raise EmptyUploadError
 
     return Body(
-        stream=stream,
-        content_type=kind,
-        charset=(request._request.content_params or {}).get("charset"),
+        stream=inflated(
+            _Counted(http),
+            http.headers.get("Content-Encoding"),
+            limit=conf.current().max_decompressed_bytes,
+        ),
+        content_type=_kind(content_type),
+        charset=(http.content_params or {}).get("charset"),
         form={},
     )
+
+
+class _Counted:
+    """A stream whose length was not declared, or not truly."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._size = 0
+
+    def read(self, size: int, /) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._size += len(data)
+        check_length(self._size)
+
+        return data
+
+
+def _declared_length(http: HttpRequest) -> int:
+    length = str(http.META.get("CONTENT_LENGTH") or "")
+
+    return int(length) if length.isascii() and length.isdecimal() else 0
+
+
+def _is_form(content_type: str | None) -> bool:
+    return _bare(content_type) == "multipart/form-data"
+
+
+def _bare(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
 
 
 def _file_of_form(request: Request) -> Body:
@@ -78,17 +133,26 @@ def _file_of_form(request: Request) -> Body:
 
     if len(files) != 1:
         raise BadRequestError(
-            f"The form has {len(files)} files; expected one CSV file.",
+            f"The form has {len(files)} files; expected one.",
         )
 
     file = files[0]
-    check_length(file.size or 0)
+
+    if "Content-Encoding" not in request.headers:
+        check_length(file.size or 0)
 
     return Body(
         stream=file,
-        content_type="text/csv",
+        content_type=_kind_of_file(_bare(file.content_type)),
         charset=file.charset,
         form={key: str(value) for key, value in request.POST.items()},
+    )
+
+
+def _kind_of_file(content_type: str) -> str:
+    # Browsers and systems do not agree on what a CSV file is.
+    return (
+        _kind(content_type) if content_type in JSON_TYPES + NDJSON_TYPES else "text/csv"
     )
 
 
@@ -99,9 +163,12 @@ def _kind(content_type: str) -> str:
     if content_type in JSON_TYPES:
         return "application/json"
 
+    if content_type in NDJSON_TYPES:
+        return "application/x-ndjson"
+
     raise UnsupportedMediaError(
-        f"The media type {content_type!r} is not supported here. Send text/csv or "
-        "application/json, or a CSV file in multipart/form-data."
+        f"The media type {content_type!r} is not supported here. Send text/csv, "
+        "application/json or application/x-ndjson, or a file in multipart/form-data."
     )
 
 

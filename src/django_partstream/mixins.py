@@ -8,6 +8,7 @@ from rest_framework.parsers import MultiPartParser
 
 from . import operations
 from .errors import PartstreamError
+from .intent import inflate_form
 from .parsers import UnreadParser
 from .responses import answer_error
 
@@ -49,6 +50,13 @@ class BulkOperationsMixin:
             initialized.parsers = [MultiPartParser(), UnreadParser()]
 
         return initialized
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Before the session's CSRF check, which reads forms.
+        if request.method == "POST":
+            inflate_form(request._request)
+
+        super().initial(request, *args, **kwargs)  # type: ignore[misc]
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         if not _is_upsert(request):

@@ -382,7 +382,8 @@ def test_other_media_types_are_refused():
 
     assert caught.value.detail == (
         "The media type 'image/png' is not supported. Supported: text/csv, "
-        "application/csv, application/vnd.ms-excel, application/json."
+        "application/csv, application/vnd.ms-excel, application/json, "
+        "application/x-ndjson, application/ndjson, application/jsonl."
     )
 
 

@@ -130,7 +130,7 @@ BAD_UPLOADS = {
         "application/pdf",
         415,
         "unsupported_media_type",
-        "Send text/csv or application/json",
+        "Send text/csv, application/json or application/x-ndjson",
     ),
     "too many bytes": (
         HEADER + b"".join(ROWS) * 10,

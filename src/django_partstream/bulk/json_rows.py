@@ -6,12 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rest_framework.serializers import Serializer
-
 from django_partstream.errors import EmptyUploadError, InvalidJSONError
 
 from . import decoding
-from .outcome import RowError
+from .json_values import DECODER, ConstantError, not_an_object
 from .row import MAX_RECORD_BYTES, Dialect, Position, Row
 
 if TYPE_CHECKING:
@@ -117,7 +115,7 @@ class _Text:
                 failure = error
             except RecursionError:
                 self.fail("it is nested too deeply", row=row)
-            except _ConstantError as error:
+            except ConstantError as error:
                 self.fail(f"{error} is not JSON", row=row)
             except ValueError:
                 self.fail("it has a number of too many digits", row=row)
@@ -165,17 +163,6 @@ class _Text:
         )
 
 
-class _ConstantError(Exception):
-    """NaN or Infinity, which Python reads and JSON does not have."""
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise _ConstantError(constant)
-
-
-DECODER = json.JSONDecoder(parse_constant=_refuse)
-
-
 def _elements(text: _Text, number: int) -> Iterator[tuple[Row, Position]]:
     while (character := text.next_character()) != "]":
         if number:
@@ -192,7 +179,7 @@ def _elements(text: _Text, number: int) -> Iterator[tuple[Row, Position]]:
         number += 1
 
         yield (
-            Row(number=number, line=None, data=value, errors=_errors(value)),
+            Row(number=number, line=None, data=value, errors=not_an_object(value)),
             Position(offset=text.offset, row=number, line=text.line),
         )
 
@@ -200,12 +187,3 @@ def _elements(text: _Text, number: int) -> Iterator[tuple[Row, Position]]:
 
     if text.next_character():
         text.fail("something follows the array", row=number)
-
-
-def _errors(value: Any) -> tuple[RowError, ...]:
-    if isinstance(value, dict):
-        return ()
-
-    message = Serializer.default_error_messages["invalid"]
-
-    return (RowError("", "invalid", message.format(datatype=type(value).__name__)),)

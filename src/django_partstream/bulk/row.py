@@ -38,7 +38,7 @@ OWN_COLUMNS = frozenset({"_row", "_outcome", "_pk", "_errors"})
 class Dialect:
     """All that must be known to read an upload anew, from any `Position`."""
 
-    format: Literal["csv", "json"]
+    format: Literal["csv", "json", "ndjson"]
     encoding: str
     #: CSV only.
     delimiter: str = ""

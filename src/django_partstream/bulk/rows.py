@@ -1,4 +1,5 @@
-"""Rows out of an upload: CSV or a JSON array, read as a stream in bounded memory.
+"""Rows out of an upload: CSV, NDJSON or a JSON array, read as a stream in bounded
+memory.
 
 Nothing here knows a serializer. A cell is a string, a JSON value what `json` makes
 of it; what they mean is for the pipeline.
@@ -17,6 +18,7 @@ from django_partstream.errors import (
 from . import decoding
 from .csv_rows import open_csv, read_csv
 from .json_rows import open_json, read_json
+from .ndjson_rows import open_ndjson, read_ndjson
 from .row import (
     MAX_CELL_LENGTH,
     MAX_RECORD_BYTES,
@@ -35,6 +37,7 @@ __all__ = (
     "JSON_TYPES",
     "MAX_CELL_LENGTH",
     "MAX_RECORD_BYTES",
+    "NDJSON_TYPES",
     "OWN_COLUMNS",
     "Dialect",
     "Inspection",
@@ -47,6 +50,8 @@ __all__ = (
 #: The last is what Windows browsers call CSV.
 CSV_TYPES = ("text/csv", "application/csv", "application/vnd.ms-excel")
 JSON_TYPES = ("application/json",)
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+TYPES = CSV_TYPES + JSON_TYPES + NDJSON_TYPES
 
 
 def inspect(
@@ -65,10 +70,10 @@ def inspect(
     InvalidJSONError, TooManyRowsError and UnsupportedMediaError. `content_type` is
     bare; `known` and `required` are names of CSV columns.
     """
-    if content_type not in CSV_TYPES + JSON_TYPES:
+    if content_type not in TYPES:
         raise UnsupportedMediaError(
             f"The media type {content_type!r} is not supported. "
-            f"Supported: {', '.join(CSV_TYPES + JSON_TYPES)}."
+            f"Supported: {', '.join(TYPES)}."
         )
 
     head = _head(stream)
@@ -87,6 +92,8 @@ def inspect(
             known=known,
             required=required,
         )
+    elif content_type in NDJSON_TYPES:
+        dialect, rows = open_ndjson(head, stream, encoding=encoding, offset=offset)
     else:
         dialect, rows = open_json(head, stream, encoding=encoding, offset=offset)
 
@@ -116,6 +123,9 @@ def read(
 
     if dialect.format == "csv":
         return read_csv(stream, dialect, position)
+
+    if dialect.format == "ndjson":
+        return read_ndjson(stream, dialect, position)
 
     return read_json(stream, dialect, position)
 
