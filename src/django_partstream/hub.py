@@ -13,18 +13,24 @@ import dataclasses
 import hashlib
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
 
-from channels.layers import get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 
 __all__ = (
     "Hub",
+    "Listening",
     "Mailbox",
+    "Receiver",
     "Statistics",
+    "deliver_here",
+    "ends_here",
     "join",
+    "listening",
     "publish",
     "running_hubs",
     "statistics",
@@ -36,6 +42,12 @@ logger = logging.getLogger(__name__)
 LAYER_SECONDS = 1.0
 #: What Channels takes as a name, less our prefix: ASCII, under 100 characters.
 PLAIN_NAME = re.compile(r"[a-zA-Z\d\-_.]{1,80}")
+
+
+class Receiver(Protocol):
+    """Is handed the messages of the groups that it follows, on the event loop."""
+
+    def put(self, message: Mapping[str, Any], /) -> None: ...
 
 
 class Mailbox:
@@ -98,10 +110,10 @@ class _Health:
 class _Group:
     """The followers that this process has of one group."""
 
-    __slots__ = ("added", "mailboxes")
+    __slots__ = ("added", "receivers")
 
     def __init__(self) -> None:
-        self.mailboxes: set[Mailbox] = set()
+        self.receivers: set[Receiver] = set()
         #: Set once the layer knows of us.
         self.added = asyncio.Event()
 
@@ -125,6 +137,9 @@ class Hub:
         self._layer = layer
         self._channel = ""
         self._groups: dict[str, _Group] = {}
+        #: Messages of other threads, to be delivered at the loop's next turn.
+        self._soon: dict[str, Mapping[str, Any]] = {}
+        self._lock = threading.Lock()
         #: What the layer knows of us, as far as we know.
         self._on_layer: set[str] = set()
         #: Added since the last reason to add everything again.
@@ -133,12 +148,14 @@ class Hub:
         self._health = _Health("following groups")
         self._task: asyncio.Task[None] | None = None
 
-    async def enter(self, group: str, mailbox: Mailbox) -> None:
-        """Hand the group's messages to `mailbox` from now on."""
-        followed = self._groups.setdefault(group, _Group())
-        followed.mailboxes.add(mailbox)
+    async def enter(self, groups: Iterable[str], receiver: Receiver) -> None:
+        """Hand the messages of the groups to `receiver` from now on."""
+        entered = [self._groups.setdefault(group, _Group()) for group in groups]
 
-        if self._layer is None:
+        for followed in entered:
+            followed.receivers.add(receiver)
+
+        if self._layer is None or not entered:
             return
 
         if self._task is None:
@@ -152,28 +169,50 @@ class Hub:
         if not self._health.failing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAYER_SECONDS):
-                    await followed.added.wait()
+                    for followed in entered:
+                        await followed.added.wait()
 
-    async def leave(self, group: str, mailbox: Mailbox) -> None:
-        followed = self._groups[group]
-        followed.mailboxes.discard(mailbox)
+    async def leave(self, groups: Iterable[str], receiver: Receiver) -> None:
+        for group in groups:
+            followed = self._groups[group]
+            followed.receivers.discard(receiver)
 
-        if followed.mailboxes:
-            return
+            if not followed.receivers:
+                del self._groups[group]
+                self._fresh.discard(group)
+                self._changed.set()
 
-        del self._groups[group]
-        self._fresh.discard(group)
-        self._changed.set()
-
-        if not self._groups:
+        if not self._groups and self._is_current:
             await self._stop()
 
     def deliver(self, group: str, message: Mapping[str, Any]) -> None:
         followed = self._groups.get(group)
 
         if followed is not None:
-            for mailbox in followed.mailboxes:
-                mailbox.put(message)
+            for receiver in followed.receivers:
+                receiver.put(message)
+
+    def deliver_soon(self, group: str, message: Mapping[str, Any]) -> None:
+        """Deliver from another thread; of several messages that come before the loop
+        has its turn, the last."""
+        # Whoever joins after this reads the truth after this.
+        if group not in self._groups:
+            return
+
+        with self._lock:
+            scheduled = group in self._soon
+            self._soon[group] = message
+
+        if not scheduled:
+            # RuntimeError: the loop was closed, and nobody follows there.
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._deliver_now, group)
+
+    def _deliver_now(self, group: str) -> None:
+        with self._lock:
+            message = self._soon.pop(group)
+
+        self.deliver(group, message)
 
     @property
     def groups(self) -> int:
@@ -181,7 +220,11 @@ class Hub:
 
     @property
     def mailboxes(self) -> int:
-        return sum(len(followed.mailboxes) for followed in self._groups.values())
+        return sum(len(followed.receivers) for followed in self._groups.values())
+
+    @property
+    def _is_current(self) -> bool:
+        return _hubs.get(self.loop) is self
 
     async def _stop(self) -> None:
         # Whoever joins from here on gets a hub, and a channel, of their own.
@@ -314,14 +357,47 @@ async def join(group: str) -> AsyncIterator[Mailbox]:
     layer may drop messages, and one that does not answer within a second is not
     waited for.
     """
-    hub = _hub_of_this_loop()
     mailbox = Mailbox()
 
-    try:
-        await hub.enter(group, mailbox)
+    async with listening(mailbox) as following:
+        await following.follow((group,))
         yield mailbox
+
+
+class Listening:
+    """The groups that one receiver follows, which may change."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        #: And the hub that each was joined at.
+        self._followed: dict[str, Hub] = {}
+
+    async def follow(self, groups: Collection[str]) -> None:
+        """Follow these groups from here on, and no others."""
+        new = [group for group in groups if group not in self._followed]
+        old = [group for group in self._followed if group not in groups]
+
+        if new:
+            hub = _hub_of_this_loop()
+            self._followed |= dict.fromkeys(new, hub)
+            await hub.enter(new, self._receiver)
+
+        for group in old:
+            await self._followed.pop(group).leave((group,), self._receiver)
+
+
+@contextlib.asynccontextmanager
+async def listening(receiver: Receiver) -> AsyncIterator[Listening]:
+    """Have `receiver` follow groups while this scope is open; none to begin with.
+
+    What is published after `follow` has returned arrives, unless it is lost.
+    """
+    following = Listening(receiver)
+
+    try:
+        yield following
     finally:
-        await hub.leave(group, mailbox)
+        await following.follow(())
 
 
 async def publish(group: str, message: Mapping[str, Any]) -> None:
@@ -335,7 +411,7 @@ async def publish(group: str, message: Mapping[str, Any]) -> None:
     try:
         layer = get_channel_layer()
 
-        if layer is not None:
+        if not _ends_here(layer):
             envelope = {"type": "partstream", "group": group, "message": message}
 
             async with asyncio.timeout(LAYER_SECONDS):
@@ -346,7 +422,32 @@ async def publish(group: str, message: Mapping[str, Any]) -> None:
     except Exception as error:
         _publishing.failed(error)
 
-    _deliver_here(group, message)
+    deliver_here(group, message)
+
+
+def deliver_here(group: str, message: Mapping[str, Any]) -> None:
+    """Hand the message to the followers in this process, from any thread."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+
+    for loop, hub in tuple(_hubs.items()):
+        if loop is here:
+            hub.deliver(group, message)
+        else:
+            hub.deliver_soon(group, message)
+
+
+def ends_here() -> bool:
+    """Whether messages reach this process alone, so that `deliver_here` is all that
+    publishing can do."""
+    try:
+        return _ends_here(get_channel_layer())
+    except Exception as error:
+        _publishing.failed(error)
+
+        return True
 
 
 def statistics() -> Statistics:
@@ -375,14 +476,9 @@ def _hub_of_this_loop() -> Hub:
     return _hubs[loop]
 
 
-def _deliver_here(group: str, message: Mapping[str, Any]) -> None:
-    here = asyncio.get_running_loop()
-
-    for loop, hub in tuple(_hubs.items()):
-        if loop is here:
-            hub.deliver(group, message)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(hub.deliver, group, message)
+def _ends_here(layer: Any) -> bool:
+    # The in-memory layer is one of this process, and of one thread of it.
+    return layer is None or type(layer) is InMemoryChannelLayer
 
 
 def _name(group: str) -> str:
