@@ -12,16 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .parts.observer import PartEvent, observe, unobserve
     from .parts.part import lazy
+    from .topics import apublish, publish, topics_for
     from .views import ProgressiveView
 
-__all__ = ("PartEvent", "ProgressiveView", "lazy", "observe", "unobserve")
+__all__ = (
+    "PartEvent",
+    "ProgressiveView",
+    "apublish",
+    "lazy",
+    "observe",
+    "publish",
+    "topics_for",
+    "unobserve",
+)
 
 _HOMES = {
     "PartEvent": "django_partstream.parts.observer",
     "ProgressiveView": "django_partstream.views",
+    "apublish": "django_partstream.topics",
     "lazy": "django_partstream.parts.part",
-    "observe": "django_partstream.parts.observer",
-    "unobserve": "django_partstream.parts.observer",
+__all__ = (
+    "PartEvent",
+    "ProgressiveView",
+    "apublish",
+    "lazy",
+    "observe",
+    "publish",
+    "topics_for",
+    "unobserve",
+)
 }
 
 

@@ -31,7 +31,7 @@ __all__ = (
 
 PROTOCOL_VERSION = 1
 
-EndReason = Literal["complete", "deadline", "shutdown"]
+EndReason = Literal["complete", "deadline", "refused", "shutdown"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,10 @@ class Part:
     """A part is complete. `ms` counts from the start of its own work."""
 
     name: str
-    data: Any
+    #: Not sent where there is a `count`.
+    data: Any = None
+    #: The items of a streamed list, which this frame closes; None for other parts.
+    count: int | None = None
     cursor: str | None
     ms: float
 
@@ -96,6 +99,8 @@ class End:
     failed: int
     cursor: str | None
     reason: EndReason
+    #: Why a live stream was refused.
+    error: Problem | None = None
 
 
 Frame = Start | Part | Items | Error | Progress | Ping | Live | End
@@ -112,10 +117,14 @@ def wire(frame: Frame) -> dict[str, Any]:
                 "cursor": frame.cursor,
             }
         case Part():
+            content: dict[str, Any] = (
+                {"data": frame.data} if frame.count is None else {"count": frame.count}
+            )
+
             return {
                 "type": "part",
                 "name": frame.name,
-                "data": frame.data,
+                **content,
                 "cursor": frame.cursor,
                 "ms": frame.ms,
             }
@@ -147,4 +156,5 @@ def wire(frame: Frame) -> dict[str, Any]:
                 "failed": frame.failed,
                 "cursor": frame.cursor,
                 "reason": frame.reason,
+                **({} if frame.error is None else {"error": frame.error.wire()}),
             }

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connections, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from . import hub, outbox
+from . import hub, publishing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -103,7 +103,7 @@ def _on_commit(topics: tuple[str, ...], using: str | None) -> bool:
 
 def _send(topics: Iterable[str]) -> None:
     for topic in topics:
-        outbox.send(group_of(topic), _message(topic))
+        publishing.send(group_of(topic), _message(topic))
 
 
 def _message(topic: str) -> Mapping[str, str]:

@@ -13,8 +13,8 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict, StreamingHttpResponse
 from rest_framework.response import Response
 
-from . import conf, frames, offload, results
-from .errors import BadRequestError, NotFoundError
+from . import conf, frames, live, offload, results
+from .errors import BadRequestError, CursorExpiredError, NotFoundError
 from .jobs import progress, states
 from .models import Job, State
 from .operations import job_addresses
@@ -82,6 +82,9 @@ class ProgressiveView(AsyncView):
     cursor_ttl: float | None = None
     #: Seconds that a stream may take; None: `PARTSTREAM['STREAM_DEADLINE_SECONDS']`.
     stream_deadline: float | None = None
+    #: Seconds after which the parts of a live stream are made again though no topic of
+    #: theirs was published; None: `PARTSTREAM['LIVE_REFRESH_SECONDS']`.
+    live_refresh: float | None = None
 
     renderer_classes = [PageRenderer, NDJSONRenderer]
 
@@ -107,7 +110,17 @@ class ProgressiveView(AsyncView):
         query = _carried(request.query_params)
         plan, scope = await self._plan(request)
         names, gone = (plan.names, ()) if owed is None else owed.of(plan.names)
-        parts = [part for part in plan.parts if part.name in set(names)]
+
+        if live.is_check(request):
+            return live.Checked(live.Permitted(plan=plan, scope=scope))
+
+        is_live = live.is_wanted(request)
+        # Whoever comes back may have missed changes of what it was sent.
+        parts = [
+            part
+            for part in plan.parts
+            if part.name in set(names) or (is_live and live.is_live(part))
+        ]
 
         def sign(left: Iterable[str]) -> str | None:
             return cursors.sign(cursors.Owed(query=query, names=tuple(left)), binding)
@@ -116,16 +129,20 @@ class ProgressiveView(AsyncView):
         sign(plan.names)
 
         if _streams(request):
+            deadline = self.stream_deadline or conf.current().stream_deadline_seconds
+            producer = stream(parts, scope, sign=sign, gone=gone, deadline=deadline)
+
+            if is_live:
+                producer = live.follow(
+                    producer,
+                    live.Permitted(plan=plan, scope=scope),
+                    query=query,
+                    deadline=deadline,
+                    refresh=self.live_refresh or conf.current().live_refresh_seconds,
+                )
+
             return FrameResponse(
-                stream(
-                    parts,
-                    scope,
-                    sign=sign,
-                    gone=gone,
-                    deadline=self.stream_deadline
-                    or conf.current().stream_deadline_seconds,
-                ),
-                holds_request_thread=scope.holds_request_thread(parts),
+                producer, holds_request_thread=scope.holds_request_thread(parts)
             )
 
         _as_page(request)
@@ -137,6 +154,11 @@ class ProgressiveView(AsyncView):
 
         return Response(page(shown, cursor=later, total_parts=len(plan.parts)))
 
+    def check_throttles(self, request: Any) -> None:
+        # Nobody asks twice when a live stream looks whether it may go on.
+        if not live.is_check(request):
+            super().check_throttles(request)
+
     def _owed(self, request: Any, binding: cursors.Binding) -> cursors.Owed | None:
         token = request.query_params.get("cursor")
 
@@ -145,7 +167,14 @@ class ProgressiveView(AsyncView):
 
         ttl = self.cursor_ttl or conf.current().cursor_ttl_seconds
 
-        return cursors.read(token, binding, ttl=ttl)
+        try:
+            return cursors.read(token, binding, ttl=ttl)
+        except CursorExpiredError:
+            # A live stream outlives its cursors, and is simply asked for again.
+            if live.is_wanted(request):
+                return None
+
+            raise
 
     async def _plan(self, request: Any) -> tuple[Plan, Scope]:
         settings = conf.current()
@@ -162,7 +191,8 @@ class ProgressiveView(AsyncView):
         plan = make_plan(pairs, max_parts=settings.max_parts)
         wanted = request.query_params.get("parts")
 
-        if wanted is not None:
+        # A live stream tells itself of a part that has gone.
+        if wanted is not None and not live.is_check(request):
             plan = plan.only(name for name in wanted.split(",") if name)
 
         scope = Scope(

@@ -115,7 +115,8 @@ async def until_shutdown(
     shutdown = current()
     loop = asyncio.get_running_loop()
     waiting: asyncio.Timeout | None = None
-    ok = failed = 0
+    #: By name: a live stream sends a part again.
+    failed: dict[str, bool] = {}
     cursor: str | None = None
 
     def interrupt() -> None:
@@ -139,8 +140,8 @@ async def until_shutdown(
                 finally:
                     waiting = None
 
-                ok += isinstance(frame, frames.Part)
-                failed += isinstance(frame, frames.Error)
+                if isinstance(frame, frames.Part | frames.Error):
+                    failed[frame.name] = isinstance(frame, frames.Error)
 
                 if isinstance(frame, frames.Start | frames.Part | frames.Error):
                     cursor = frame.cursor
@@ -150,7 +151,11 @@ async def until_shutdown(
                 if isinstance(frame, frames.End):
                     return
 
-        yield frames.End(ok=ok, failed=failed, cursor=cursor, reason="shutdown")
+        bad = sum(failed.values())
+
+        yield frames.End(
+            ok=len(failed) - bad, failed=bad, cursor=cursor, reason="shutdown"
+        )
 
 
 @contextlib.contextmanager

@@ -284,6 +284,9 @@ class _Socket:
         if end is not None and end.reason == "shutdown":
             return None
 
+        if end is not None and end.error is not None:
+            return messages.error(identifier, end.error)
+
         return messages.complete(identifier)
 
     async def _forward(

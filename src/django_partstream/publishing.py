@@ -27,7 +27,7 @@ MAX_WAITING = 10_000
 BATCH = 100
 
 
-class _Outbox:
+class _Waiting:
     """The newest message of each group that was not sent yet, and a thread that sends
     them.
 
@@ -54,7 +54,7 @@ class _Outbox:
                 self._condition.notify()
                 return
 
-            thread = threading.Thread(target=self._run, name="partstream-outbox")
+            thread = threading.Thread(target=self._run, name="partstream-publishing")
             # Raises where the interpreter is ending.
             thread.start()
             self._thread = thread
@@ -95,7 +95,7 @@ async def _send_all(batch: Mapping[str, Mapping[str, Any]]) -> None:
             tasks.create_task(hub.publish(group, message))
 
 
-_outbox = _Outbox()
+_waiting = _Waiting()
 
 
 def send(group: str, message: Mapping[str, Any]) -> None:
@@ -108,16 +108,16 @@ def send(group: str, message: Mapping[str, Any]) -> None:
         return
 
     try:
-        _outbox.put(group, message)
+        _waiting.put(group, message)
     except RuntimeError as error:
         logger.warning("a message to %r is lost: %s", group, error)
 
 
 def _forget() -> None:
     """Begin anew in a forked process, which has none of the threads."""
-    global _outbox
+    global _waiting
 
-    _outbox = _Outbox()
+    _waiting = _Waiting()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,20 @@
+"""The addresses of the live views."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from tests.live import views
+
+urlpatterns = [
+    path("api/", include("django_partstream.urls")),
+    path("board/", views.Board.as_view()),
+    path("slow/", views.Slow.as_view()),
+    path("listed/", views.Listed.as_view()),
+    path("accounts/", views.Accounts.as_view()),
+    path("guarded/", views.Guarded.as_view()),
+    path("staff/", views.Staff.as_view()),
+    path("model-permission/", views.ModelPermission.as_view()),
+    path("throttled/", views.Throttled.as_view()),
+    path("request-thread/", views.InRequestThread.as_view()),
+]
