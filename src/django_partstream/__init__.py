@@ -31,16 +31,10 @@ _HOMES = {
     "ProgressiveView": "django_partstream.views",
     "apublish": "django_partstream.topics",
     "lazy": "django_partstream.parts.part",
-__all__ = (
-    "PartEvent",
-    "ProgressiveView",
-    "apublish",
-    "lazy",
-    "observe",
-    "publish",
-    "topics_for",
-    "unobserve",
-)
+    "observe": "django_partstream.parts.observer",
+    "publish": "django_partstream.topics",
+    "topics_for": "django_partstream.topics",
+    "unobserve": "django_partstream.parts.observer",
 }
 
 
