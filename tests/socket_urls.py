@@ -23,7 +23,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from django_partstream import frames
-from django_partstream.transports.ndjson import FrameResponse
+from django_partstream.transports.streaming import FrameResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

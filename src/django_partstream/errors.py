@@ -27,6 +27,7 @@ __all__ = (
     "QueryTooLongError",
     "TooLargeError",
     "TooManyRowsError",
+    "TooManyStreamsError",
     "UndecodableError",
     "UnencodableError",
     "UniqueFieldsError",
@@ -42,6 +43,8 @@ class PartstreamError(Exception):
     code: ClassVar[str] = "error"
     #: The HTTP status that answers it.
     status: ClassVar[int] = 500
+    #: Seconds after which it is worth trying again; None: it is not.
+    retry_after: ClassVar[int | None] = None
 
     def __init__(
         self, detail: str | None = None, *, extra: Mapping[str, Any] | None = None
@@ -89,6 +92,14 @@ class QueryTooLongError(PartstreamError):
 
     code = "query_too_long"
     status = 414
+
+
+class TooManyStreamsError(PartstreamError):
+    """Too many streams are open already."""
+
+    code = "too_many_streams"
+    status = 429
+    retry_after = 5
 
 
 class NotFoundError(PartstreamError):

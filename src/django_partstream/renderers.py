@@ -1,17 +1,32 @@
-"""Representations, so that DRF's negotiation knows them."""
+"""Representations, so that DRF's negotiation knows them, and the negotiation."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 
 from . import encoding
+from .transports import ndjson, sse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ("CSVRenderer", "NDJSONRenderer", "PageRenderer")
+    from .transports.streaming import Framing
+
+__all__ = (
+    "CSVRenderer",
+    "EventRenderer",
+    "FrameRenderer",
+    "NDJSONRenderer",
+    "Negotiation",
+    "PageRenderer",
+)
+
+QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 class PageRenderer(BaseRenderer):
@@ -31,7 +46,7 @@ class PageRenderer(BaseRenderer):
         return b"" if data is None else encoding.encode(data)
 
 
-class _StreamRenderer(BaseRenderer):
+class _LineRenderer(BaseRenderer):
     """Takes part in negotiation only: what is streamed is no DRF `Response`."""
 
     charset = None
@@ -46,11 +61,86 @@ class _StreamRenderer(BaseRenderer):
         return b"" if data is None else encoding.encode(data) + b"\n"
 
 
-class NDJSONRenderer(_StreamRenderer):
-    media_type = "application/x-ndjson"
+class FrameRenderer(_LineRenderer):
+    """A stream of frames in this framing."""
+
+    framing: Framing
+
+
+class NDJSONRenderer(FrameRenderer):
+    framing: Framing = ndjson
+    media_type = ndjson.CONTENT_TYPE
     format = "ndjson"
 
 
-class CSVRenderer(_StreamRenderer):
+class EventRenderer(FrameRenderer):
+    framing: Framing = sse
+    media_type = sse.CONTENT_TYPE
+    format = "sse"
+
+
+class CSVRenderer(_LineRenderer):
     media_type = "text/csv"
     format = "csv"
+
+
+class Negotiation(DefaultContentNegotiation):
+    """What the client likes best, by `q` and then by how exactly it says so; where it
+    has no preference, the first renderer. `?format=` overrides `Accept`."""
+
+    def select_renderer(
+        self,
+        request: Any,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        override = self.settings.URL_FORMAT_OVERRIDE
+        wanted = format_suffix or (override and request.query_params.get(override))
+
+        if wanted:
+            renderer = self.filter_renderers(renderers, wanted)[0]
+
+            return renderer, renderer.media_type
+
+        renderers = [*renderers]
+        # An empty header says as little as none.
+        accepted = [*map(_accepted, self.get_accept_list(request))] or [("*/*", 1.0)]
+        liked = [_liking(renderer.media_type, accepted) for renderer in renderers]
+        quality, _ = best = max(liked, default=(0.0, 0))
+
+        if quality == 0:
+            raise NotAcceptable(available_renderers=renderers)
+
+        renderer = renderers[liked.index(best)]
+
+        return renderer, renderer.media_type
+
+
+def _accepted(text: str) -> tuple[str, float]:
+    """A media range and its quality; other parameters do not count."""
+    media, *parameters = (word.strip().lower() for word in text.split(";"))
+
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+
+        if name.strip() == "q" and QUALITY.fullmatch(value.strip()):
+            return media, float(value)
+
+    return media, 1.0
+
+
+def _liking(
+    media_type: str, accepted: Sequence[tuple[str, float]]
+) -> tuple[float, int]:
+    """The quality that the most exact range gives this type, and how exact that is."""
+    ranges = ("*/*", media_type.partition("/")[0] + "/*", media_type)
+    exact, quality = max(
+        (
+            (ranges.index(media), quality)
+            for media, quality in accepted
+            if media in ranges
+        ),
+        default=(0, 0.0),
+    )
+
+    return quality, exact

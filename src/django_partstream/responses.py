@@ -31,6 +31,7 @@ def problem_response(problem: Problem) -> HttpResponse:
         encoding.encode(problem.wire()),
         status=problem.status,
         content_type=CONTENT_TYPE,
+        headers={"Cache-Control": "no-store"},
     )
 
 
@@ -38,7 +39,12 @@ def answer_error(error: PartstreamError) -> HttpResponse:
     """The response to one of our own errors. One that is the application's fault is
     logged, and its text kept from the client."""
     if error.status < 500:
-        return problem_response(problem_of(error))
+        response = problem_response(problem_of(error))
+
+        if error.retry_after is not None:
+            response["Retry-After"] = str(error.retry_after)
+
+        return response
 
     logger.error("%s", error.detail, exc_info=error)
 

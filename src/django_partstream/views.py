@@ -1,37 +1,34 @@
-"""The views: progressive ones, and those of jobs."""
+"""Progressive views; those of jobs are in `operation_views`."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from adrf.views import APIView as AsyncAPIView
 from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.db import connections, transaction
-from django.db.models import Q, QuerySet
-from django.http import QueryDict, StreamingHttpResponse
+from django.http import QueryDict
 from rest_framework.response import Response
 
-from . import conf, frames, live, offload, results
-from .errors import BadRequestError, CursorExpiredError, NotFoundError
-from .jobs import progress, states
-from .models import Job, State
-from .operations import job_addresses
+from . import conf, frames, live, offload
+from .errors import BadRequestError, CursorExpiredError
+from .operation_views import (
+    OperationEventsView,
+    OperationListView,
+    OperationResultsView,
+    OperationStatusView,
+)
 from .parts import cursor as cursors
 from .parts.plan import Plan, make_plan
 from .parts.runner import Resolved, Scope, gone_problem, resolve_all, stream
-from .renderers import CSVRenderer, NDJSONRenderer, PageRenderer
-from .responses import ProblemMixin
-from .transports.ndjson import FrameResponse
+from .renderers import EventRenderer, NDJSONRenderer, PageRenderer
+from .streamable import StreamableView
 from .transports.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from uuid import UUID
 
     from django.http.response import HttpResponseBase
-    from rest_framework.request import Request
 
 __all__ = (
     "OperationEventsView",
@@ -45,21 +42,20 @@ __all__ = (
 NOT_CARRIED = ("cursor", "format", "live")
 
 
-class AsyncView(ProblemMixin, AsyncAPIView):  # type: ignore[misc]
-    """An async view for any project: Django refuses those with ATOMIC_REQUESTS, on
-    whichever database it is set, unless they say that it is not for them."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """What a request turned out to ask for, found in its own thread."""
 
-    @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
-        view: Any = super().as_view(**initkwargs)
+    binding: cursors.Binding
+    owed: cursors.Owed | None
+    #: The query string that a cursor carries on.
+    query: str
+    #: What `get_parts()` returned, or what to await for it.
+    pairs: Any
+    in_transaction: bool
 
-        for alias in connections:
-            transaction.non_atomic_requests(using=alias)(view)
 
-        return view
-
-
-class ProgressiveView(AsyncView):
+class ProgressiveView(StreamableView):
     """A response that is made of named parts, each sent when it is ready.
 
         class Dashboard(ProgressiveView):
@@ -69,24 +65,30 @@ class ProgressiveView(AsyncView):
                     ("orders", lazy(self.get_orders)),
                 ]
 
-    The same view is read as cursor pages (`application/json`), as a stream
-    (`application/x-ndjson`) or through a WebSocket subscription. Authentication,
+    The same view is read as cursor pages (`application/json`), as a stream of lines
+    (`application/x-ndjson`) or of events (`text/event-stream`), or through a WebSocket
+    subscription. Under WSGI whoever asks for a stream gets pages. Authentication,
     permissions, throttles and `get_parts()` run before the first byte, on every
     request.
     """
 
     #: Parts of a page; None: `PARTSTREAM['CHUNK_SIZE']`.
     chunk_size: int | None = None
+    #: None: `PARTSTREAM['MAX_CHUNK_SIZE']`.
     max_chunk_size: int | None = None
     #: Seconds that a cursor is good for; None: `PARTSTREAM['CURSOR_TTL_SECONDS']`.
     cursor_ttl: float | None = None
+    #: None: `PARTSTREAM['MAX_PARTS']`.
+    max_parts: int | None = None
+    #: Parts of one answer that run at once; None: `PARTSTREAM['MAX_RUNNING_PARTS']`.
+    max_running_parts: int | None = None
     #: Seconds that a stream may take; None: `PARTSTREAM['STREAM_DEADLINE_SECONDS']`.
     stream_deadline: float | None = None
     #: Seconds after which the parts of a live stream are made again though no topic of
     #: theirs was published; None: `PARTSTREAM['LIVE_REFRESH_SECONDS']`.
     live_refresh: float | None = None
 
-    renderer_classes = [PageRenderer, NDJSONRenderer]
+    renderer_classes = [PageRenderer, NDJSONRenderer, EventRenderer]
 
     def get_parts(self) -> Any:
         """The parts: a list of (name, value) pairs. May be async.
@@ -100,20 +102,22 @@ class ProgressiveView(AsyncView):
         )
 
     async def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        binding = _binding(self, request)
-        owed = self._owed(request, binding)
+        if self.answers_done(request):
+            return self.done_response()
 
-        if owed is not None:
-            # Authenticated as it is; from here on it asks what the first one asked.
-            request._request.GET = _restored(owed.query, request.query_params)
-
-        query = _carried(request.query_params)
-        plan, scope = await self._plan(request)
-        names, gone = (plan.names, ()) if owed is None else owed.of(plan.names)
+        opening = await sync_to_async(self._open)(request)
+        plan = await self._plan(request, opening)
+        scope = Scope(
+            request=request,
+            in_transaction=opening.in_transaction,
+            max_running=self.max_running_parts or conf.current().max_running_parts,
+        )
 
         if live.is_check(request):
             return live.Checked(live.Permitted(plan=plan, scope=scope))
 
+        owed = opening.owed
+        names, gone = (plan.names, ()) if owed is None else owed.of(plan.names)
         is_live = live.is_wanted(request)
         # Whoever comes back may have missed changes of what it was sent.
         parts = [
@@ -123,12 +127,14 @@ class ProgressiveView(AsyncView):
         ]
 
         def sign(left: Iterable[str]) -> str | None:
-            return cursors.sign(cursors.Owed(query=query, names=tuple(left)), binding)
+            return cursors.sign(
+                cursors.Owed(query=opening.query, names=tuple(left)), opening.binding
+            )
 
         # Before the first byte: it raises when the query is too long to be carried.
         sign(plan.names)
 
-        if _streams(request):
+        if self.wants_stream(request):
             deadline = self.stream_deadline or conf.current().stream_deadline_seconds
             producer = stream(parts, scope, sign=sign, gone=gone, deadline=deadline)
 
@@ -136,31 +142,56 @@ class ProgressiveView(AsyncView):
                 producer = live.follow(
                     producer,
                     live.Permitted(plan=plan, scope=scope),
-                    query=query,
+                    query=opening.query,
                     deadline=deadline,
                     refresh=self.live_refresh or conf.current().live_refresh_seconds,
                 )
 
-            return FrameResponse(
-                producer, holds_request_thread=scope.holds_request_thread(parts)
+            return self.stream_response(
+                request,
+                producer,
+                holds_request_thread=scope.holds_request_thread(parts),
             )
 
-        _as_page(request)
+        self.as_page(request)
         size = self._chunk_size(request.query_params.get("chunk_size"))
         resolved = await resolve_all(parts[:size], scope)
         later = sign(names[size:])
         shown = [_gone_frame(name) for name in gone]
         shown += [result.frame(None) for result in resolved]
 
-        return Response(page(shown, cursor=later, total_parts=len(plan.parts)))
+        return Response(
+            page(shown, cursor=later, total_parts=len(plan.parts)),
+            headers={"Cache-Control": "no-store"},
+        )
 
     def check_throttles(self, request: Any) -> None:
         # Nobody asks twice when a live stream looks whether it may go on.
         if not live.is_check(request):
             super().check_throttles(request)
 
+    def _open(self, request: Any) -> _Opening:
+        """In the thread of the request, which knows of its transaction."""
+        binding = _binding(self, request)
+        owed = self._owed(request, binding)
+
+        if owed is not None:
+            # Authenticated as it is; from here on it asks what the first one asked.
+            request._request.GET = _restored(owed.query, request.query_params)
+
+        query = _carried(request.query_params)
+        is_async = asyncio.iscoroutinefunction(self.get_parts)
+
+        return _Opening(
+            binding=binding,
+            owed=owed,
+            query=query,
+            pairs=None if is_async else self.get_parts(),
+            in_transaction=offload.in_atomic_block(),
+        )
+
     def _owed(self, request: Any, binding: cursors.Binding) -> cursors.Owed | None:
-        token = request.query_params.get("cursor")
+        token = self.last_event_id(request) or request.query_params.get("cursor")
 
         if not token:
             return None
@@ -176,32 +207,20 @@ class ProgressiveView(AsyncView):
 
             raise
 
-    async def _plan(self, request: Any) -> tuple[Plan, Scope]:
-        settings = conf.current()
+    async def _plan(self, request: Any, opening: _Opening) -> Plan:
+        pairs = opening.pairs
 
         if asyncio.iscoroutinefunction(self.get_parts):
             pairs = await self.get_parts()
-            atomic = await sync_to_async(offload.in_atomic_block)()
-        else:
-            # One hop for both: the request's own thread knows of its transaction.
-            pairs, atomic = await sync_to_async(
-                lambda: (self.get_parts(), offload.in_atomic_block())
-            )()
 
-        plan = make_plan(pairs, max_parts=settings.max_parts)
+        plan = make_plan(pairs, max_parts=self.max_parts or conf.current().max_parts)
         wanted = request.query_params.get("parts")
 
         # A live stream tells itself of a part that has gone.
-        if wanted is not None and not live.is_check(request):
-            plan = plan.only(name for name in wanted.split(",") if name)
+        if wanted is None or live.is_check(request):
+            return plan
 
-        scope = Scope(
-            request=request,
-            in_transaction=atomic,
-            max_running=settings.max_running_parts,
-        )
-
-        return plan, scope
+        return plan.only(name for name in wanted.split(",") if name)
 
     def _chunk_size(self, asked: str | None) -> int:
         settings = conf.current()
@@ -249,136 +268,5 @@ def _restored(first: str, own: QueryDict) -> QueryDict:
     return query
 
 
-def _streams(request: Any) -> bool:
-    # Under WSGI a stream would be held back until its end; pages never are.
-    return _is_asgi(request) and isinstance(request.accepted_renderer, NDJSONRenderer)
-
-
-def _as_page(request: Any) -> None:
-    request.accepted_renderer = PageRenderer()
-    request.accepted_media_type = PageRenderer.media_type
-
-
-def _is_asgi(request: Any) -> bool:
-    return isinstance(request._request, ASGIRequest)
-
-
 def _gone_frame(name: str) -> frames.Part | frames.Error:
     return Resolved(name=name, ms=0.0, problem=gone_problem(name)).frame(None)
-
-
-class OperationView(ProblemMixin):
-    """The jobs that a caller may know of: their own, and anonymous ones by id."""
-
-    def get_queryset(self) -> QuerySet[Job]:
-        user = self.request.user
-        owner = Q(owner__isnull=True)
-
-        if user is not None and user.is_authenticated:
-            owner |= Q(owner_id=user.pk)
-
-        return states.jobs().filter(owner)
-
-    def get_job(self, job_id: UUID) -> Job:
-        """Raises NotFoundError, for another user's job as for none."""
-        job = self.get_queryset().defer("spec", "cursor").filter(pk=job_id).first()
-
-        if job is None:
-            raise NotFoundError("There is no job with this id.")
-
-        return job
-
-
-class OperationListView(OperationView):
-    """The caller's own jobs, the newest first, at most 100."""
-
-    renderer_classes = [PageRenderer]
-
-    def get(self, request: Request) -> Response:
-        user = request.user
-
-        if user is None or not user.is_authenticated:
-            # Whoever has no name has no list: an anonymous job is known by its id.
-            return Response({"count": 0, "results": []})
-
-        jobs = states.jobs().filter(owner_id=user.pk).defer("spec", "cursor")[:100]
-        shown = [{**progress.snapshot(job), **job_addresses(job.pk)} for job in jobs]
-
-        return Response({"count": len(shown), "results": shown})
-
-
-class OperationStatusView(OperationView):
-    """How far a job is; DELETE cancels it."""
-
-    renderer_classes = [PageRenderer]
-
-    def get(self, request: Request, job_id: UUID) -> Response:
-        return _status(self.get_job(job_id))
-
-    def delete(self, request: Request, job_id: UUID) -> Response:
-        job = self.get_job(job_id)
-        states.cancel(job.pk)
-
-        return _status(self.get_job(job_id))
-
-
-def _status(job: Job) -> Response:
-    response = Response({**progress.snapshot(job), **job_addresses(job.pk)})
-    response["ETag"] = f'"{job.seq}"'
-    response["Cache-Control"] = "no-store"
-
-    if not State(job.state).terminal:
-        response["Retry-After"] = "1"
-
-    return response
-
-
-class OperationEventsView(AsyncView, OperationView):
-    """A job as a stream of frames; as JSON, its status."""
-
-    renderer_classes = [NDJSONRenderer, PageRenderer]
-
-    async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
-        job = await sync_to_async(self.get_job)(job_id)
-
-        if _streams(request):
-            return FrameResponse(progress.follow(job.pk))
-
-        _as_page(request)
-
-        return _status(job)
-
-
-class OperationResultsView(AsyncView, OperationView):
-    """The refused rows of a job, in input order, as NDJSON or CSV.
-
-    The CSV has the columns of the input and four of ours, so that it can be corrected
-    and sent again as it is.
-    """
-
-    renderer_classes = [NDJSONRenderer, CSVRenderer]
-
-    async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
-        job = await sync_to_async(self._job_with_columns)(job_id)
-        outcome = request.query_params.get("outcome", "failed")
-
-        if outcome != "failed":
-            raise BadRequestError(f"outcome is {outcome[:40]!r}; expected 'failed'.")
-
-        renderer = request.accepted_renderer
-        as_csv = isinstance(renderer, CSVRenderer)
-        pieces = results.failed(job, as_csv=as_csv)
-        response = StreamingHttpResponse(
-            results.off_the_loop(pieces) if _is_asgi(request) else pieces,
-            content_type=renderer.media_type + ("; charset=utf-8" if as_csv else ""),
-        )
-        name = f"{outcome}-{job.pk}.{renderer.format}"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        response["Cache-Control"] = "no-store"
-
-        return response
-
-    def _job_with_columns(self, job_id: UUID) -> Job:
-        self.get_job(job_id)
-
-        return states.jobs().only("spec").get(pk=job_id)

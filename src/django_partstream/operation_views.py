@@ -1,0 +1,155 @@
+"""The views of jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import Q, QuerySet
+from django.http import StreamingHttpResponse
+from rest_framework.response import Response
+
+from . import results
+from .errors import BadRequestError, NotFoundError
+from .jobs import progress, states
+from .models import Job, State
+from .operations import job_addresses
+from .renderers import CSVRenderer, EventRenderer, NDJSONRenderer, PageRenderer
+from .responses import ProblemMixin
+from .streamable import AsyncView, StreamableView, is_asgi
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+__all__ = (
+    "OperationEventsView",
+    "OperationListView",
+    "OperationResultsView",
+    "OperationStatusView",
+)
+
+
+class OperationView(ProblemMixin):
+    """The jobs that a caller may know of: their own, and anonymous ones by id."""
+
+    def get_queryset(self) -> QuerySet[Job]:
+        user = self.request.user
+        owner = Q(owner__isnull=True)
+
+        if user is not None and user.is_authenticated:
+            owner |= Q(owner_id=user.pk)
+
+        return states.jobs().filter(owner)
+
+    def get_job(self, job_id: UUID) -> Job:
+        """Raises NotFoundError, for another user's job as for none."""
+        job = self.get_queryset().defer("spec", "cursor").filter(pk=job_id).first()
+
+        if job is None:
+            raise NotFoundError("There is no job with this id.")
+
+        return job
+
+
+class OperationListView(OperationView):
+    """The caller's own jobs, the newest first, at most 100."""
+
+    renderer_classes = [PageRenderer]
+
+    def get(self, request: Request) -> Response:
+        user = request.user
+
+        if user is None or not user.is_authenticated:
+            # Whoever has no name has no list: an anonymous job is known by its id.
+            return Response({"count": 0, "results": []})
+
+        jobs = states.jobs().filter(owner_id=user.pk).defer("spec", "cursor")[:100]
+        shown = [{**progress.snapshot(job), **job_addresses(job.pk)} for job in jobs]
+
+        return Response({"count": len(shown), "results": shown})
+
+
+class OperationStatusView(OperationView):
+    """How far a job is; DELETE cancels it."""
+
+    renderer_classes = [PageRenderer]
+
+    def get(self, request: Request, job_id: UUID) -> Response:
+        return _status(self.get_job(job_id))
+
+    def delete(self, request: Request, job_id: UUID) -> Response:
+        job = self.get_job(job_id)
+        states.cancel(job.pk)
+
+        return _status(self.get_job(job_id))
+
+
+def _status(job: Job) -> Response:
+    response = Response({**progress.snapshot(job), **job_addresses(job.pk)})
+    response["ETag"] = f'"{job.seq}"'
+    response["Cache-Control"] = "no-store"
+
+    if not State(job.state).terminal:
+        response["Retry-After"] = "1"
+
+    return response
+
+
+class OperationEventsView(StreamableView, OperationView):
+    """A job as a stream of frames; as JSON, its status.
+
+    A stream that was cut is asked for again: its first `progress` says everything.
+    """
+
+    renderer_classes = [NDJSONRenderer, EventRenderer, PageRenderer]
+
+    async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
+        job = await sync_to_async(self.get_job)(job_id)
+
+        if self.answers_done(request):
+            return self.done_response()
+
+        if self.wants_stream(request):
+            return self.stream_response(request, progress.follow(job.pk))
+
+        self.as_page(request)
+
+        return _status(job)
+
+
+class OperationResultsView(AsyncView, OperationView):
+    """The refused rows of a job, in input order, as NDJSON or CSV.
+
+    The CSV has the columns of the input and four of ours, so that it can be corrected
+    and sent again as it is.
+    """
+
+    renderer_classes = [NDJSONRenderer, CSVRenderer]
+
+    async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
+        job = await sync_to_async(self._job_with_columns)(job_id)
+        outcome = request.query_params.get("outcome", "failed")
+
+        if outcome != "failed":
+            raise BadRequestError(f"outcome is {outcome[:40]!r}; expected 'failed'.")
+
+        renderer = request.accepted_renderer
+        as_csv = isinstance(renderer, CSVRenderer)
+        pieces = results.failed(job, as_csv=as_csv)
+        response = StreamingHttpResponse(
+            results.off_the_loop(pieces) if is_asgi(request) else pieces,
+            content_type=renderer.media_type + ("; charset=utf-8" if as_csv else ""),
+        )
+        name = f"{outcome}-{job.pk}.{renderer.format}"
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        response["Cache-Control"] = "no-store"
+
+        return response
+
+    def _job_with_columns(self, job_id: UUID) -> Job:
+        self.get_job(job_id)
+
+        return states.jobs().only("spec").get(pk=job_id)

@@ -1,0 +1,23 @@
+"""An application for servers of their own, which TEST_SITE sets up."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+for name, value in json.loads(os.environ.get("TEST_SITE", "{}")).items():
+    setattr(settings, name, value)
+
+settings.ROOT_URLCONF = "tests.streams.urls"
+
+# After the settings, which both read.
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+
+from django_partstream.asgi import get_application  # noqa: E402
+
+application = get_application()
+wsgi = get_wsgi_application()
