@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .parts.caching import cached_for
+    from .parts.composing import safe_call, with_timeout
     from .parts.observer import PartEvent, observe, unobserve
     from .parts.part import lazy
     from .topics import apublish, publish, topics_for
@@ -19,22 +21,28 @@ __all__ = (
     "PartEvent",
     "ProgressiveView",
     "apublish",
+    "cached_for",
     "lazy",
     "observe",
     "publish",
+    "safe_call",
     "topics_for",
     "unobserve",
+    "with_timeout",
 )
 
 _HOMES = {
     "PartEvent": "django_partstream.parts.observer",
     "ProgressiveView": "django_partstream.views",
     "apublish": "django_partstream.topics",
+    "cached_for": "django_partstream.parts.caching",
     "lazy": "django_partstream.parts.part",
     "observe": "django_partstream.parts.observer",
     "publish": "django_partstream.topics",
+    "safe_call": "django_partstream.parts.composing",
     "topics_for": "django_partstream.topics",
     "unobserve": "django_partstream.parts.observer",
+    "with_timeout": "django_partstream.parts.composing",
 }
 
 

@@ -22,6 +22,9 @@ __all__ = (
     "JobUnavailableError",
     "NotCSVError",
     "NotFoundError",
+    "PartOptionError",
+    "PartTimeoutError",
+    "PartTypeError",
     "PartstreamError",
     "PlanError",
     "QueryTooLongError",
@@ -59,6 +62,24 @@ class PlanError(PartstreamError):
     """The list of parts is not one that can be served."""
 
     code = "invalid_plan"
+
+
+class PartTypeError(PlanError, TypeError):
+    """A part is declared with something of the wrong kind."""
+
+
+class PartOptionError(PlanError, ValueError):
+    """An option of a part has a value that cannot be."""
+
+
+class PartTimeoutError(PartstreamError, TimeoutError):
+    """The part took too long."""
+
+    code = "timeout"
+    status = 504
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__(f"This part took longer than {seconds:g} s.")
 
 
 class BadRequestError(PartstreamError):

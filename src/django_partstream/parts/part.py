@@ -7,6 +7,16 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
+from django_partstream.errors import PartOptionError, PartTypeError
+
+from .composing import (
+    as_composed,
+    check_function,
+    check_seconds,
+    in_part,
+    name_of,
+)
+
 __all__ = ("Lazy", "Part", "PartFunction", "Thread", "lazy")
 
 #: Takes the request or nothing; sync or async.
@@ -57,21 +67,34 @@ def lazy(
     `timeout` seconds the part is an error with code `timeout`. A live stream makes it
     again whenever one of its `topics` is published.
 
-    Raises TypeError when `fn` is not a function or takes other arguments, ValueError
-    for a bad option.
-    """
-    if not callable(fn):
-        raise TypeError(_not_callable(fn))
+    `safe_call`, `with_timeout` and `cached_for` go inside: `lazy(safe_call(fn))`.
 
-    if timeout is not None and timeout <= 0:
-        raise ValueError(f"lazy(timeout={timeout!r}): expected seconds above zero.")
+    Raises TypeError when `fn` is not a function or takes other arguments, ValueError
+    for a bad option; both are PlanErrors.
+    """
+    check_function("lazy", fn)
+    takes_request = _takes_request(fn)
+
+    if timeout is not None:
+        check_seconds(f"lazy(timeout={timeout!r})", timeout)
+
+    if serializer is not None and not isinstance(serializer, type):
+        raise PartTypeError(
+            f"lazy(serializer=…): expected a serializer class, not an object of "
+            f"{type(serializer).__name__}. Write serializer=OrderSerializer."
+        )
 
     if thread not in get_args(Thread):
-        raise ValueError(f"lazy(thread={thread!r}): expected 'pool' or 'request'.")
+        raise PartOptionError(f"lazy(thread={thread!r}): expected 'pool' or 'request'.")
+
+    composed = as_composed(fn)
+
+    if composed is not None:
+        fn, takes_request = in_part(composed, takes_request=takes_request), True
 
     return Lazy(
         fn=fn,
-        takes_request=_takes_request(fn),
+        takes_request=takes_request,
         serializer=serializer,
         timeout=timeout,
         topics=_topics(topics),
@@ -86,22 +109,12 @@ def _topics(topics: Iterable[str]) -> tuple[str, ...]:
     if isinstance(topics, str) or not all(
         isinstance(name, str) and name for name in names
     ):
-        raise ValueError(
+        raise PartOptionError(
             f"lazy(topics={topics!r}): expected a tuple of names, such as "
             "topics=('orders',)."
         )
 
     return names
-
-
-def _not_callable(value: object) -> str:
-    if inspect.iscoroutine(value):
-        value.close()
-
-    return (
-        f"lazy() needs a function, not {type(value).__name__}. Was the function called "
-        "already? Write lazy(self.get_data), not lazy(self.get_data())."
-    )
 
 
 def _takes_request(fn: PartFunction) -> bool:
@@ -119,11 +132,10 @@ def _takes_request(fn: PartFunction) -> bool:
 
         return takes_request
 
-    name = getattr(fn, "__qualname__", repr(fn))
-    raise TypeError(
-        f"lazy({name}): the function takes {signature}, but it is called with the "
-        "request, or with nothing. Give its other arguments a default, or wrap it: "
-        "lazy(lambda request: …)."
+    raise PartTypeError(
+        f"lazy({name_of(fn)}): the function takes {signature}, but it is called with "
+        "the request, or with nothing. Give its other arguments a default, or wrap "
+        "it: lazy(lambda request: …)."
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from django_partstream import encoding, frames, offload
-from django_partstream.errors import PartstreamError
+from django_partstream.errors import PartstreamError, PartTimeoutError
 from django_partstream.problems import Problem
 
 from .part import Lazy, Part
@@ -205,8 +205,8 @@ async def _resolve(part: Part, scope: Scope, slots: asyncio.Semaphore) -> Resolv
             data = await _within(part, scope)
         except asyncio.CancelledError:
             raise
-        except _PartTimeoutError as error:
-            problem = _timed_out(part.name, error.seconds)
+        except PartTimeoutError as error:
+            problem = _timed_out(part.name, error)
         except PartstreamError as error:
             logger.warning("part %r: %s", part.name, error, extra={"part": part.name})
             problem = _failed(part.name, error, code=error.code)
@@ -219,24 +219,19 @@ async def _resolve(part: Part, scope: Scope, slots: asyncio.Semaphore) -> Resolv
         return Resolved(name=part.name, ms=ms, data=data, problem=problem)
 
 
-class _PartTimeoutError(Exception):
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
 async def _within(part: Part, scope: Scope) -> encoding.Encoded:
     timeout = part.value.timeout if isinstance(part.value, Lazy) else None
 
     try:
         async with asyncio.timeout(timeout) as limit:
-            return await _evaluate(part, scope)
+            with offload.running_with(scope.run_sync(part)):
+                return await _evaluate(part, scope)
     except TimeoutError as error:
         # The function's own TimeoutError is a failure like any other.
         if timeout is None or not limit.expired():
             raise
 
-        raise _PartTimeoutError(timeout) from error
+        raise PartTimeoutError(seconds=timeout) from error
 
 
 async def _evaluate(part: Part, scope: Scope) -> encoding.Encoded:
@@ -321,12 +316,9 @@ def _failed(name: str, error: Exception, *, code: str) -> Problem:
     return Problem(status=500, code=code, detail=detail, extra={"part": name})
 
 
-def _timed_out(name: str, seconds: float) -> Problem:
+def _timed_out(name: str, error: PartTimeoutError) -> Problem:
     return Problem(
-        status=504,
-        code="timeout",
-        detail=f"This part took longer than {seconds:g} s.",
-        extra={"part": name},
+        status=error.status, code=error.code, detail=error.detail, extra={"part": name}
     )
 
 
