@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rest_framework import serializers
 
 from django_partstream.bulk import pipeline, uniqueness
+from django_partstream.bulk.operation import Operation
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.row import Row
@@ -77,9 +78,9 @@ def rows_of(*data: Any) -> list[Row]:
     ]
 
 
-def run(upsert: Upsert, *data: Any) -> list[Any]:
+def run(operation: Operation, *data: Any) -> list[Any]:
     with transaction.atomic():
-        outcomes = upsert.run(rows_of(*data))
+        outcomes = operation.run(rows_of(*data))
 
     return [
         outcome.kind

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .one_by_one import OneByOne
     from .plan import Plan
     from .references import References
+    from .verb import Verb
     from .writers import Writer
 
 __all__ = ("Batch",)
@@ -48,6 +49,7 @@ class Batch:
         target: Target,
         fields: UniqueFields,
         *,
+        verb: Verb,
         plan: Plan,
         keys: KeyReader,
         references: References,
@@ -57,6 +59,7 @@ class Batch:
     ) -> None:
         self._target = target
         self._fields = fields
+        self._verb = verb
         self._plan = plan
         self._keys = keys
         self._references = references
@@ -145,7 +148,7 @@ class Batch:
                     return index
 
                 seen.add(entry.instance.pk)
-            elif self._fields.is_assigned:
+            elif self._fields.is_assigned or not self._verb.creates:
                 entry.fail(self._keys.not_found(entry.key))
 
         return len(entries)

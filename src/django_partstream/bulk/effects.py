@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rest_framework.serializers import Serializer
 
-__all__ = ("per_row_reason",)
+__all__ = ("deleting_reason", "per_row_reason")
 
 STOCK = ("adrf.", "django.db.", "django_partstream.", "rest_framework.")
 
@@ -75,6 +75,50 @@ def per_row_reason(
     )
 
     return next(iter(reasons), None)
+
+
+def deleting_reason(
+    model: type[models.Model], perform_destroy: Callable[..., Any] | None
+) -> str | None:
+    """Why rows must be deleted one by one; None where they need not be.
+
+    Receivers do not count: Django's collector calls them for each row of a set.
+    """
+    if perform_destroy is not None:
+        return next(_of_view({"perform_destroy": perform_destroy}))
+
+    owner = _overriding(model, "delete")
+
+    if owner is not None:
+        return f"{owner.__name__}.delete() is overridden"
+
+    kind = type(model._base_manager.all())
+
+    if inspect.unwrap(kind.delete) is not models.QuerySet.delete:
+        return f"{kind.__name__}.delete() is overridden"
+
+    if _cascades_to_itself(model):
+        return f"rows of {model.__name__} refer to each other"
+
+    return None
+
+
+def _cascades_to_itself(model: type[models.Model]) -> bool:
+    """Whether deleting a row may delete others of its own table, or be refused because
+    of them: what becomes of a row then depends on those before it."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [model]
+
+    while waiting:
+        for relation in waiting.pop()._meta.related_objects:
+            if relation.related_model is model:
+                return True
+
+            if relation.on_delete is models.CASCADE and relation not in seen:
+                seen.add(relation)
+                waiting.append(relation.related_model)
+
+    return False
 
 
 def _of_view(hooks: dict[str, Callable[..., Any] | None]) -> Iterator[str]:

@@ -44,11 +44,14 @@ class Target:
     null_values: frozenset[str] = frozenset()
     #: Whether rows are CSV, so that all cells are strings.
     text: bool = False
-    #: Asked for every stored row before it is changed; raises one of DENIALS.
+    #: Asked for every stored row before it is changed or deleted; raises one of
+    #: DENIALS.
     check_object: Callable[[Model], None] | None = None
     #: Given where the view overrides them.
     perform_create: Callable[[Any], None] | None = None
     perform_update: Callable[[Any], None] | None = None
+    #: Is given the instance.
+    perform_destroy: Callable[[Any], None] | None = None
 
     @property
     def using(self) -> str:

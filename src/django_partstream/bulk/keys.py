@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from rest_framework.exceptions import ValidationError
-from rest_framework.fields import SkipField, get_error_detail
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import Field, SkipField, get_error_detail
 from rest_framework.relations import PrimaryKeyRelatedField
 
 from django_partstream.errors import UniqueFieldsError
@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from .memo import Memo
     from .related import Relations
 
-__all__ = ("KeyReader", "UniqueFields", "unique_fields")
+__all__ = (
+    "NO_KEY",
+    "KeyReader",
+    "UniqueFields",
+    "allowed_names",
+    "primary_key",
+    "unique_fields",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,9 +44,27 @@ class UniqueFields:
 
     names: tuple[str, ...]
     columns: tuple[Column, ...]
-    #: Whether it is the primary key and the serializer does not write it: rows with
-    #: one must exist, rows without one are new.
+    #: Whether it is a primary key that is not written: rows with one must exist.
     is_assigned: bool
+
+
+#: Of a key of several parts.
+NOT_FOUND = RowError("", "does_not_exist", "There is no object with this key.")
+
+#: Of rows that are all new.
+NO_KEY = UniqueFields(names=(), columns=(), is_assigned=False)
+
+
+def primary_key(serializer: Serializer[Any], model: type[Model]) -> UniqueFields:
+    """The primary key, under the serializer's name for it if it has one."""
+    column: Column = model._meta.pk
+    names = [n for n, c in _key_columns(serializer, model).items() if c is column]
+
+    return UniqueFields(
+        names=(names[0] if names else column.attname,),
+        columns=(column,),
+        is_assigned=True,
+    )
 
 
 def unique_fields(
@@ -48,7 +73,7 @@ def unique_fields(
     """The fields of these names. Raises UniqueFieldsError, which lists the sets that
     can be used, unless they are just one of the model's unique sets."""
     by_name = _key_columns(serializer, model)
-    allowed = list(_allowed(by_name, model))
+    allowed = allowed_names(serializer, model)
     unknown = [name for name in names if name not in by_name]
 
     if not names:
@@ -70,6 +95,13 @@ def unique_fields(
         columns=columns,
         is_assigned=any(serializer.fields[name].read_only for name in names),
     )
+
+
+def allowed_names(
+    serializer: Serializer[Any], model: type[Model]
+) -> list[tuple[str, ...]]:
+    """The sets of fields that identify a row, the model's unique sets."""
+    return list(_allowed(_key_columns(serializer, model), model))
 
 
 def _error(what: str, allowed: Sequence[tuple[str, ...]]) -> UniqueFieldsError:
@@ -117,37 +149,60 @@ class KeyReader:
         relations: Relations,
         fields: UniqueFields,
         memo: Memo,
+        *,
+        required: bool = False,
     ) -> None:
         without_uniqueness(serializer)
         relations.attach(serializer)
         memo.attach(serializer)
         self._serializer = serializer
         self._fields = fields
+        self._required = required
 
     def read(self, data: Any) -> tuple[Key | None, tuple[RowError, ...]]:
         """The row's key; None where it has none: a part is null, absent, or not valid,
-        which validation of the whole row then says. Errors only where it would not."""
-        if not hasattr(data, "get"):
+        which validation of the whole row then says. Errors only where it would not, or
+        where a key is required."""
+        if not self._fields.names or not hasattr(data, "get"):
             return None, ()
 
         if self._fields.is_assigned:
             return self._assigned(data)
 
         self._serializer.initial_data = data
+        parts = []
 
-        try:
-            parts = [self._part(name, data) for name in self._fields.names]
-        except (DjangoValidationError, SkipField, ValidationError, *UNSTORABLE):
-            return None, ()
+        for name in self._fields.names:
+            try:
+                parts.append(self._part(name, data))
+            except (DjangoValidationError, SkipField, ValidationError, *UNSTORABLE):
+                return None, self._lacking(name)
 
-        return self._key(parts), ()
+        key = self._key(parts)
+
+        return key, () if key is not None else self._lacking(*self._fields.names)
+
+    def _lacking(self, *names: str) -> tuple[RowError, ...]:
+        if not self._required:
+            return ()
+
+        required = ErrorDetail(
+            str(Field.default_error_messages["required"]), "required"
+        )
+
+        return row_errors({name: [required] for name in names})
 
     def not_found(self, key: Key) -> RowError:
         """The error of a row whose assigned key nobody has, whoever may see him."""
-        (name,), (value,) = self._fields.names, key
-        message = PrimaryKeyRelatedField.default_error_messages["does_not_exist"]
+        messages = PrimaryKeyRelatedField.default_error_messages
 
-        return RowError(f"/{name}", "does_not_exist", message.format(pk_value=value))
+        if len(key) > 1:
+            return NOT_FOUND
+
+        (name,), (value,) = self._fields.names, key
+        detail = messages["does_not_exist"].format(pk_value=value)
+
+        return RowError(f"/{name}", "does_not_exist", detail)
 
     def _part(self, name: str, data: Any) -> Any:
         field = self._serializer.fields[name]
@@ -161,7 +216,7 @@ class KeyReader:
         value = data.get(name)
 
         if value is None or value == "":
-            return None, ()
+            return None, self._lacking(name)
 
         try:
             # Of True and 1.5, Python would make integers.

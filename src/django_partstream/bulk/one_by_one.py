@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .entry import Entry, Target
     from .keys import KeyReader, UniqueFields
     from .references import References
+    from .verb import Verb
 
 __all__ = ("OneByOne",)
 
@@ -47,12 +48,14 @@ class OneByOne:
         self,
         target: Target,
         fields: UniqueFields,
+        verb: Verb,
         keys: KeyReader,
         references: References,
         update_data: Callable[[Any], Any],
     ) -> None:
         self._target = target
         self._fields = fields
+        self._verb = verb
         self._keys = keys
         self._references = references
         self._update_data = update_data
@@ -114,7 +117,9 @@ class OneByOne:
                 self._target.check_object(instance)
 
             serializer = self._target.get_serializer(
-                instance, data=self._update_data(entry.data), partial=True
+                instance,
+                data=self._update_data(entry.data),
+                partial=self._verb.partial,
             )
 
         free_key(serializer, self._fields.columns)
@@ -152,7 +157,7 @@ class OneByOne:
         if rows:
             return rows[0]
 
-        if self._fields.is_assigned:
+        if self._fields.is_assigned or not self._verb.creates:
             raise _RefusedError(self._keys.not_found(entry.key))
 
         return None

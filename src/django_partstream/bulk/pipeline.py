@@ -24,12 +24,14 @@ from .one_by_one import OneByOne
 from .plan import Plan
 from .references import References
 from .related import Relations
+from .verb import Verb
 from .watch import TableWatch
 from .writers import writer_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.db.models import Model
     from rest_framework.serializers import Serializer
 
     from .outcome import Outcome
@@ -55,12 +57,13 @@ def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str
 
 
 class Upsert:
-    """Creates the rows whose key is not there, and changes the others.
+    """Creates rows, or changes stored ones, as its verb says.
 
-    A row of the target's queryset that has the same values in `unique_fields` is
-    validated as a partial update, and only columns that were sent are written, of
-    `update_fields` alone if given. A row without such a match is validated in full and
-    inserted; it never overwrites: a key that exists outside the queryset is that row's
+    A row of the target's queryset that has the same values in `unique_fields` (the
+    primary key where none are given) is changed: validated as DRF validates a PATCH or
+    a PUT, and only columns that were sent are written, of `update_fields` alone if
+    given. A row without such a match is validated in full and inserted, or is not
+    found; it never overwrites: a key that exists outside the queryset is that row's
     error. A key with a null part matches nothing. A key that comes twice is applied
     twice, in order.
 
@@ -71,12 +74,14 @@ class Upsert:
         self,
         target: Target,
         *,
-        unique_fields: Sequence[str],
+        verb: Verb = Verb.UPSERT,
+        unique_fields: Sequence[str] = (),
         update_fields: Sequence[str] | None = None,
     ) -> None:
         serializer = target.get_serializer(data={})
         self._target = target
-        self._fields = keys.unique_fields(serializer, target.model, unique_fields)
+        self.verb = verb
+        self._fields = _fields(serializer, target.model, verb, unique_fields)
         self._serializer_columns = csv_columns(serializer)
         self._hidden = {
             name
@@ -109,6 +114,9 @@ class Upsert:
         have: the key's among them."""
         known, required = self._serializer_columns
         names = [name for name in self._fields.names if name not in self._hidden]
+
+        if self.verb is Verb.UPDATE:
+            required = ()
 
         return (
             tuple(dict.fromkeys((*known, *names))),
@@ -144,7 +152,11 @@ class Upsert:
         if self._cells is None or row.errors:
             return row.data
 
-        return self._cells.data(row.data)
+        if self.verb is not Verb.UPDATE:
+            return self._cells.data(row.data)
+
+        # What a PATCH has no word for, it leaves alone.
+        return self._cells.data({name: cell for name, cell in row.data.items() if cell})
 
     def _write(self, entries: Sequence[Entry]) -> None:
         target, fields = self._target, self._fields
@@ -162,11 +174,13 @@ class Upsert:
             model=target.model,
             using=target.using,
             key=fields.columns,
+            partial=self.verb.partial,
             memo=self._memo,
         )
         batch = Batch(
             target,
             fields,
+            verb=self.verb,
             plan=plan,
             keys=self._key_reader(plan.relations),
             references=self._references,
@@ -180,6 +194,7 @@ class Upsert:
         return OneByOne(
             self._target,
             self._fields,
+            self.verb,
             self._key_reader(relations),
             self._references,
             self._update_data,
@@ -188,7 +203,13 @@ class Upsert:
     def _key_reader(self, relations: Relations) -> keys.KeyReader:
         serializer = self._target.get_serializer(data={})
 
-        return keys.KeyReader(serializer, relations, self._fields, self._memo)
+        return keys.KeyReader(
+            serializer,
+            relations,
+            self._fields,
+            self._memo,
+            required=not self.verb.creates,
+        )
 
     def _update_data(self, data: Any) -> Any:
         if self._update_fields is None or not isinstance(data, dict):
@@ -197,6 +218,18 @@ class Upsert:
         return {
             name: value for name, value in data.items() if name in self._update_fields
         }
+
+
+def _fields(
+    serializer: Serializer[Any], model: type[Model], verb: Verb, names: Sequence[str]
+) -> keys.UniqueFields:
+    if not verb.matches:
+        return keys.NO_KEY
+
+    if names or verb.creates:
+        return keys.unique_fields(serializer, model, names)
+
+    return keys.primary_key(serializer, model)
 
 
 def _update_fields(

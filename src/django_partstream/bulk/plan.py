@@ -69,8 +69,9 @@ class Plan:
     """Validates the rows of a batch.
 
     `get_serializer(data=…, partial=…)` makes the serializers: one for rows that are
-    new, one, partial, for those that change a stored row. `key` names the columns that
-    rows are written by; whether it is taken is not asked (see `free_key`).
+    new, one, `partial` or not, for those that change a stored row. `key` names the
+    columns that rows are written by; whether it is taken is not asked (see
+    `free_key`).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Plan:
         model: type[Model],
         using: str,
         key: Sequence[Column] = (),
+        partial: bool = True,
         memo: Memo | None = None,
     ) -> None:
         self._memo = memo or Memo()
@@ -87,7 +89,7 @@ class Plan:
         self.relations = Relations(self.watch)
         self.checks = Checks()
         self._new = self._prepared(get_serializer(data={}), key)
-        self._stored = self._prepared(get_serializer(data={}, partial=True), key)
+        self._stored = self._prepared(get_serializer(data={}, partial=partial), key)
         self._compared = _compared_relations(self._stored, model)
 
     def _prepared(

@@ -254,6 +254,9 @@ def free_key(serializer: Serializer[Any], key: Sequence[Column]) -> None:
     """
     wanted = {column.name for column in key}
 
+    if not wanted:
+        return
+
     for field in serializer.fields.values():
         for index, validator in enumerate(field.validators):
             if _is_stock_unique(validator) and set(field.source_attrs[-1:]) == wanted:

@@ -1,0 +1,56 @@
+"""An operation on rows, by its verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from .deletion import Delete
+from .pipeline import Upsert
+from .verb import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .entry import Target
+    from .outcome import Outcome
+    from .pipeline import Mode
+    from .row import Row
+
+__all__ = ("Operation", "operation_on")
+
+
+class Operation(Protocol):
+    """Rows in, outcomes out."""
+
+    verb: Verb
+    #: Whether rows are written together or one by one.
+    mode: Mode
+    #: Why, naming who asks for it.
+    reason: str
+
+    def csv_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns that a file may have, and those that it must have."""
+        ...
+
+    def run(self, rows: Sequence[Row]) -> list[Outcome]:
+        """One outcome for each row, in order. Must be called in a transaction."""
+        ...
+
+
+def operation_on(
+    target: Target,
+    verb: Verb,
+    *,
+    unique_fields: Sequence[str] = (),
+    update_fields: Sequence[str] | None = None,
+) -> Operation:
+    """The operation of this verb on this target.
+
+    Raises UniqueFieldsError and ColumnsError, which list what is possible.
+    """
+    if verb is Verb.DELETE:
+        return Delete(target, unique_fields=unique_fields)
+
+    return Upsert(
+        target, verb=verb, unique_fields=unique_fields, update_fields=update_fields
+    )
