@@ -5,8 +5,9 @@ Nothing here knows what the work is.
 
 from __future__ import annotations
 
+from .call import is_cancelled
 from .iteration import iterate, iterate_here
-from .pool import Pool, run_sync
+from .pool import Pool, Statistics, close, run_sync, statistics
 from .runner import (
     RunSync,
     in_atomic_block,
@@ -18,11 +19,15 @@ from .runner import (
 __all__ = (
     "Pool",
     "RunSync",
+    "Statistics",
+    "close",
     "in_atomic_block",
+    "is_cancelled",
     "iterate",
     "iterate_here",
     "run_here",
     "run_in_request_thread",
     "run_sync",
     "running_with",
+    "statistics",
 )

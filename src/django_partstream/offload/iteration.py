@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from .pool import is_inside, run_sync
+from .call import is_inside
+from .pool import run_long, run_sync
 from .runner import RunSync, current_runner
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ async def iterate(
     items here.
 
     The whole iteration stays in that thread, since a database's cursor belongs to its
-    thread and connection; so it takes one of `THREADS` as long as it lasts. At most
-    `waiting` items are made ahead; then the thread waits for its consumer. What `fn`
+    thread and connection; so it takes one of `THREADS` as long as it lasts, and no more
+    than half of them iterate at a time, so that slow readers leave threads to others.
+    At most `waiting` items are made ahead; then the thread waits. What `fn`
     or the iterable raises is raised here, after the items before it. Closing this
     generator or cancelling its consumer stops the thread at the latest before its
-    next item, closes a sync generator in its thread and gives the connection back.
+    next item (a running statement is ended, see `run_sync`), closes a sync generator in
+    its thread and gives the connection back.
 
     Each item costs a hop, so let them be batches. Reached from a thread of ours, each
     item is made in that one, when it is asked for.
@@ -90,7 +93,7 @@ async def _pushed(
     fn: Callable[..., Iterable[T]], args: tuple[Any, ...], waiting: int
 ) -> AsyncGenerator[T]:
     handover: _Handover[T] = _Handover(waiting)
-    thread = asyncio.create_task(run_sync(_push, fn, args, handover))
+    thread = asyncio.create_task(run_long(_push, fn, args, handover))
     thread.add_done_callback(handover.wake)
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import functools
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from .pool import run_sync
+from .call import Work, current_request, current_work
+from .checkout import Checkout, this_checkout
+from .pool import canceller, run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -36,13 +39,18 @@ _runner: contextvars.ContextVar[RunSync] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def running_with(runner: RunSync) -> Iterator[None]:
-    """Let `run_here` use this runner, in this context and the tasks made in it."""
+def running_with(runner: RunSync, *, request: Any = None) -> Iterator[None]:
+    """Let `run_here` use this runner, in this context and the tasks made in it.
+
+    `request` is the one whose work it is, for `CONNECTION_SETUP`.
+    """
     token = _runner.set(runner)
+    request_token = current_request.set(request)
 
     try:
         yield
     finally:
+        current_request.reset(request_token)
         _runner.reset(token)
 
 
@@ -73,21 +81,40 @@ async def run_in_request_thread(
     """Call `fn` in the thread of the request, inside its transaction if it has one.
 
     One call at a time. Each has a savepoint, so that one that fails does not spoil
-    the transaction for the next.
+    the transaction for the next. Its statements end with a cancelled caller, as in
+    `run_sync`; inside a transaction, which is another's, it runs to its end.
     """
-    return await sync_to_async(_in_savepoints, thread_sensitive=True)(
-        functools.partial(fn, *args, **kwargs)
-    )
+    work = Work()
+    checkout = Checkout()
+    call = functools.partial(fn, *args, **kwargs)
+
+    try:
+        return await sync_to_async(_in_request_thread, thread_sensitive=True)(
+            checkout, work, call
+        )
+    except asyncio.CancelledError:
+        work.is_abandoned = work.is_cancelled = True
+        canceller().end(checkout, work)
+        raise
 
 
-def _in_savepoints(call: Callable[[], T]) -> T:
+def _in_request_thread(checkout: Checkout, work: Work, call: Callable[[], T]) -> T:
     aliases = [
         connection.alias
         for connection in connections.all(initialized_only=True)
         if connection.in_atomic_block
     ]
 
-    return _nested(aliases, call)
+    if aliases or this_checkout() is not None:
+        return _nested(aliases, call)
+
+    token = current_work.set(work)
+
+    try:
+        with checkout.around(work):
+            return call()
+    finally:
+        current_work.reset(token)
 
 
 def _nested(aliases: list[Any], call: Callable[[], T]) -> T:

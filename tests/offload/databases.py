@@ -1,0 +1,95 @@
+"""Slow statements on each database, and who runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from django.db import connection, connections
+
+from tests.settings import TEST_DATABASE
+
+#: How connections are kept: opened anew, by their thread, or by Django's own pool.
+KEPT = ("anew", "thread", *(("pool",) if TEST_DATABASE == "postgresql" else ()))
+
+SLEEP = {
+    "postgresql": "SELECT pg_sleep(%s)",
+    "mysql": "SELECT SLEEP(%s)",
+    "sqlite": "SELECT sleep(%s)",
+}
+
+#: Counts for ever; SQLite looks now and then whether it was interrupted.
+FOR_EVER = {
+    "postgresql": "SELECT pg_sleep(1000)",
+    "mysql": "SELECT SLEEP(1000)",
+    "sqlite": (
+        "WITH RECURSIVE numbers(n) AS "
+        "(SELECT 1 UNION ALL SELECT n + 1 FROM numbers) SELECT max(n) FROM numbers"
+    ),
+}
+
+
+def sleep(seconds: float) -> None:
+    """In the database, through the ORM's connection of this thread."""
+    connection.ensure_connection()
+
+    if connection.vendor == "sqlite":
+        raw: Any = connection.connection
+        raw.create_function("sleep", 1, time.sleep)
+
+    with connection.cursor() as cursor:
+        cursor.execute(SLEEP[connection.vendor], [seconds])
+        cursor.fetchall()
+
+
+def for_ever() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(FOR_EVER[connection.vendor])
+        cursor.fetchall()
+
+
+@contextlib.contextmanager
+def kept(how: str, *, seconds: float = 60.0) -> Iterator[None]:
+    """Have threads that begin in here open their connections in this way."""
+    settings = connections.settings["default"]
+    before = {**settings, "OPTIONS": {**settings["OPTIONS"]}}
+    connection.close()
+
+    if how == "pool":
+        settings["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 6, "timeout": 10}
+
+    if how == "thread":
+        settings["CONN_MAX_AGE"] = seconds
+
+    try:
+        yield
+    finally:
+        connection.close()
+
+        if how == "pool":
+            connection.close_pool()  # type: ignore[attr-defined]
+
+        settings.update(before)
+
+
+def sessions(*, state: str | None = None) -> int:
+    """How many sessions PostgreSQL has in the database of the tests."""
+    settings = connections.settings["default"]
+
+    with psycopg.connect(
+        host=settings["HOST"],
+        port=settings["PORT"],
+        user=settings["USER"],
+        dbname="postgres",
+    ) as observer:
+        row = observer.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+            " AND (%s::text IS NULL OR state = %s)",
+            [settings["NAME"], state, state],
+        ).fetchone()
+
+    assert row is not None
+    return int(row[0])
