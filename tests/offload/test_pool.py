@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -15,13 +14,6 @@ from django.utils import timezone, translation
 from django_partstream import offload
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-
-
-@pytest.fixture
-def pool() -> Iterator[offload.Pool]:
-    pool = offload.Pool(2, name="test")
-    yield pool
-    pool.close()
 
 
 async def test_calls_run_at_once(pool: offload.Pool) -> None:
@@ -40,6 +32,16 @@ async def test_arguments_and_results_pass_and_errors_too(pool: offload.Pool) -> 
 async def test_stop_iteration_does_not_hang(pool: offload.Pool) -> None:
     with pytest.raises(RuntimeError, match="raised StopIteration"):
         await pool.run(next, iter(()))
+
+
+async def test_a_function_that_raises_cancelled_cancels_nobody(
+    pool: offload.Pool,
+) -> None:
+    def odd() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="the function raised CancelledError"):
+        await pool.run(odd)
 
 
 async def test_context_language_and_time_zone_are_seen(pool: offload.Pool) -> None:

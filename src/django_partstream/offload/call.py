@@ -96,10 +96,11 @@ class Call(Work):
 
         try:
             self._value = context.run(self._run, set_up)
-        except StopIteration as stop:
-            # A Future cannot carry it.
-            self._error = RuntimeError("the function raised StopIteration")
-            self._error.__cause__ = stop
+        except (StopIteration, asyncio.CancelledError) as error:
+            # A Future cannot carry the one, and the other would say that its caller
+            # was cancelled.
+            self._error = RuntimeError(f"the function raised {type(error).__name__}")
+            self._error.__cause__ = error
         except BaseException as error:
             self._error = error
         finally:

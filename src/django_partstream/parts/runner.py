@@ -224,7 +224,7 @@ async def _within(part: Part, scope: Scope) -> encoding.Encoded:
 
     try:
         async with asyncio.timeout(timeout) as limit:
-            with offload.running_with(scope.run_sync(part)):
+            with offload.running_with(scope.run_sync(part), request=scope.request):
                 return await _evaluate(part, scope)
     except TimeoutError as error:
         # The function's own TimeoutError is a failure like any other.
