@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 
 #: Texts that differ in case alone are equal. On PostgreSQL, see `apps`.
 CASELESS = {
@@ -215,3 +216,79 @@ class Review(Article):
     """More than one table."""
 
     stars = models.IntegerField(default=0)
+
+
+class Customer(models.Model):
+    """Who buys: with `Order` and the next ones, the shop of the guide's dashboards."""
+
+    name = models.CharField(max_length=50)
+    joined = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Ware(models.Model):
+    name = models.CharField(max_length=50)
+    stock = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Order(models.Model):
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="orders")
+    total = models.DecimalField(max_digits=10, decimal_places=2)
+    placed = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class OrderLine(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
+    ware = models.ForeignKey(Ware, models.PROTECT)
+    amount = models.PositiveIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return f"{self.amount}"
+
+
+class Post(models.Model):
+    """What a user writes: with `Comment` and `Like`, the guide's social dashboard."""
+
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    text = models.CharField(max_length=200)
+    written = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Comment(models.Model):
+    post = models.ForeignKey(Post, models.CASCADE)
+    text = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Like(models.Model):
+    post = models.ForeignKey(Post, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"{self.post_id}"
+
+
+class Follow(models.Model):
+    """One user follows another."""
+
+    follower = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="follows"
+    )
+    followed = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="followed_by"
+    )
+
+    def __str__(self) -> str:
+        return f"{self.follower_id} {self.followed_id}"

@@ -363,11 +363,9 @@ def check_function(caller: str, fn: Any) -> None:
     if inspect.iscoroutine(fn):
         fn.close()
 
-    if type(fn).__name__ == "Lazy":
-        raise PartTypeError(
-            f"{caller}() got what lazy() made. lazy comes last: "
-            "lazy(safe_call(self.get_data))."
-        )
+    if hasattr(fn, "takes_request"):
+        mend = "once" if caller == "lazy" else f"last: lazy({caller}(self.get_data))"
+        raise PartTypeError(f"{caller}() got what lazy() made. lazy comes {mend}.")
 
     raise PartTypeError(
         f"{caller}() needs a function, not {type(fn).__name__}. Was the function "
