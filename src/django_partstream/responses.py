@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core import signals
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import Http404, HttpResponse
+from django.utils.log import log_response
 from rest_framework import exceptions
-from rest_framework.views import APIView
+from rest_framework.views import APIView, set_rollback
 
 from . import encoding
 from .errors import PartstreamError
@@ -64,8 +68,12 @@ class ProblemMixin(APIView):
         if isinstance(exc, PartstreamError):
             return answer_error(exc)
 
-        # DRF decides the status (401 or 403), the headers and what is not its own.
-        response = super().handle_exception(exc)
+        try:
+            # DRF decides the status (401 or 403), the headers and what is its own.
+            response = super().handle_exception(exc)
+        except Exception as error:
+            return self._uncaught(error)
+
         problem = problem_response(
             Problem(
                 status=response.status_code,
@@ -79,6 +87,44 @@ class ProblemMixin(APIView):
                 problem[header] = response[header]
 
         return problem
+
+    def _uncaught(self, error: Exception) -> HttpResponse:
+        """What Django makes of it, as a problem."""
+        if isinstance(error, (BadRequest, SuspiciousOperation)):
+            logger.warning("%s", error, exc_info=error)
+
+            return problem_response(
+                Problem(
+                    status=HTTPStatus.BAD_REQUEST,
+                    code="bad_request",
+                    detail=_told(error, "The request is malformed."),
+                )
+            )
+
+        # Error reporters and the test client listen to this.
+        signals.got_request_exception.send(sender=type(self), request=self.request)
+        set_rollback()
+        response = problem_response(
+            Problem(
+                status=HTTPStatus.INTERNAL_SERVER_ERROR,
+                code="error",
+                detail=_told(error, "The request could not be served."),
+            )
+        )
+        log_response(
+            "%s: %s",
+            response.reason_phrase,
+            self.request.path,
+            response=response,
+            request=self.request,
+            exception=error,
+        )
+
+        return response
+
+
+def _told(error: Exception, instead: str) -> str:
+    return f"{type(error).__name__}: {error}" if settings.DEBUG else instead
 
 
 def _code(error: Exception) -> str:

@@ -90,6 +90,8 @@ class ProgressiveView(StreamableView):
 
     renderer_classes = [PageRenderer, NDJSONRenderer, EventRenderer]
 
+    _opening: _Opening | None = None
+
     def get_parts(self) -> Any:
         """The parts: a list of (name, value) pairs. May be async.
 
@@ -101,11 +103,40 @@ class ProgressiveView(StreamableView):
             "(name, value) pairs."
         )
 
+    async def async_dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """adrf's, with one hop to the thread of the request in place of two."""
+        if request.method not in ("GET", "HEAD") or not self._gets_as_we_do():
+            return await super().async_dispatch(request, *args, **kwargs)
+
+        self.args, self.kwargs = args, kwargs
+        self.request = request = self.initialize_request(request, *args, **kwargs)
+        self.headers = self.default_response_headers
+
+        try:
+            await sync_to_async(self._begin)(request)
+            response: Any = await self.get(request, *args, **kwargs)
+        except Exception as error:
+            response = self.handle_exception(error)
+
+        self.response = self.finalize_response(request, response, *args, **kwargs)
+
+        return self.response
+
+    def _gets_as_we_do(self) -> bool:
+        # A `get` of somebody's own may do something before it calls ours.
+        return type(self).get is ProgressiveView.get
+
+    def _begin(self, request: Any) -> None:
+        self.initial(request, *self.args, **self.kwargs)
+
+        if not self.answers_done(request):
+            self._opening = self._open(request)
+
     async def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.answers_done(request):
             return self.done_response()
 
-        opening = await sync_to_async(self._open)(request)
+        opening = self._opening or await sync_to_async(self._open)(request)
         plan = await self._plan(request, opening)
         scope = Scope(
             request=request,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 
 from django.conf import settings
@@ -19,5 +21,8 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 from django_partstream.asgi import get_application  # noqa: E402
 
-application = get_application()
+application = get_application(background=contextlib.nullcontext)
 wsgi = get_wsgi_application()
+
+# Django itself tells nobody while DEBUG is off.
+logging.getLogger("django.request").addHandler(logging.StreamHandler())

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -33,6 +34,13 @@ COMMANDS: Mapping[str, tuple[Callable[[int], list[str]], str]] = {
     ),
     "hypercorn": (
         lambda port: ["hypercorn", ASGI, "--bind", f"{ports.HOST}:{port}"],
+        "Running on",
+    ),
+    "hypercorn alone": (
+        lambda port: [
+            *("hypercorn", ASGI, "--bind", f"{ports.HOST}:{port}"),
+            *("--workers", "0"),
+        ],
         "Running on",
     ),
     "daphne": (
@@ -124,6 +132,8 @@ class Reader:
         ]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._file = self.socket.makefile("rb")
+        self._partial = b""
+        self._frames: deque[dict[str, Any]] = deque()
         self.status = int(self._file.readline().split()[1])
         self.headers = dict(self._headers())
 
@@ -159,18 +169,32 @@ class Reader:
 
         return body
 
-    def frames(self) -> list[dict[str, Any]]:
-        """Those of the next chunk."""
-        return [json.loads(line) for line in self.chunk().splitlines()]
+    def frame(self) -> dict[str, Any]:
+        """The next one, of lines or of events."""
+        while not self._frames:
+            chunk = self.chunk()
+
+            if not chunk:
+                raise EOFError
+
+            self._feed(chunk)
+
+        return self._frames.popleft()
 
     def rest(self) -> list[dict[str, Any]]:
-        """Every frame to the end."""
-        found = []
-
+        """Every frame to the proper end of the body."""
         while chunk := self.chunk():
-            found += [json.loads(line) for line in chunk.splitlines()]
+            self._feed(chunk)
+
+        found = [*self._frames]
+        self._frames.clear()
 
         return found
+
+    def _feed(self, chunk: bytes) -> None:
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        lines = [line.removeprefix(b"data: ") for line in lines]
+        self._frames += (json.loads(line) for line in lines if line.startswith(b"{"))
 
     def abort(self) -> None:
         """Leave, in a way that the server cannot miss."""

@@ -17,6 +17,7 @@ urlpatterns = [
     path("failing/", views.Failing.as_view()),
     path("flood/", views.Flood.as_view()),
     path("impatient/", views.Impatient.as_view()),
+    path("late/", views.Late.as_view()),
     path("needs-token/", views.NeedsToken.as_view()),
     path("needs-user/", views.NeedsUser.as_view()),
     path("quick/", views.Quick.as_view()),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
 import threading
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.http import HttpResponse, JsonResponse
 from rest_framework.authentication import TokenAuthentication
@@ -116,11 +119,14 @@ class Cut(StreamableView):
 
 
 class Flood(StreamableView):
-    """As many frames as the client likes, of 10,000 bytes each."""
+    """As many frames as the client likes, of 10,000 bytes each. The thread of the
+    request has used the database."""
 
     renderer_classes = ProgressiveView.renderer_classes
 
     async def get(self, request: Any) -> HttpResponseBase:
+        await get_user_model().objects.acount()
+
         return self.stream_response(request, self.flood())
 
     async def flood(self) -> AsyncGenerator[frames.Frame]:
@@ -131,6 +137,8 @@ class Flood(StreamableView):
             yield frames.Start(parts=(), cursor=None)
 
             for number in range(1_000_000):
+                log[1:] = [f"made {number}"]
+
                 yield frames.Items(name="flood", seq=number, items=[text])
         finally:
             log.append("flood ends")
@@ -162,6 +170,19 @@ class Never(BaseThrottle):
 
 class Throttled(Steps):
     throttle_classes = [Never]
+
+
+class Late(ProgressiveView):
+    """Its parts would like to say something in the headers."""
+
+    def get_parts(self) -> Any:
+        return [("header", lazy(self.header)), ("cookie", lazy(self.cookie))]
+
+    def header(self) -> None:
+        self.response["X-Late"] = "1"
+
+    def cookie(self) -> None:
+        self.response.set_cookie("late", "1")
 
 
 class Two(Steps):
@@ -197,9 +218,26 @@ async def state(request: HttpRequest) -> JsonResponse:
             "tasks": len(asyncio.all_tasks()),
             "threads": threading.active_count(),
             "slots": slots.held("127.0.0.1"),
+            "connections": len(open_connections()),
             "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
     )
+
+
+def open_connections() -> list[str]:
+    """To SQLite, of all threads."""
+    name = str(Path(settings.DATABASES["default"]["NAME"]).resolve())
+    files = Path("/proc/self/fd").iterdir()
+
+    return [link for file in files if (link := _target(file)) == name]
+
+
+def _target(file: Path) -> str:
+    # What lists the folder is gone when its own entry is read.
+    with contextlib.suppress(FileNotFoundError):
+        return str(file.readlink())
+
+    return ""
 
 
 async def restart(request: HttpRequest) -> HttpResponse:

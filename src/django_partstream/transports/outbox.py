@@ -9,7 +9,8 @@ __all__ = ("MAX_BYTES", "WRITE_BYTES", "Outbox")
 
 #: A producer waits when so much waits for the client, whatever the number of frames.
 MAX_BYTES = 256 * 1024
-#: Frames that are ready at once share a write of about this size.
+#: Frames that are ready at once share a write of this size, which is how much Django
+#: gives a server at once.
 WRITE_BYTES = 64 * 1024
 
 
@@ -40,8 +41,8 @@ class Outbox:
             self._changed.set()
 
     async def take(self) -> bytes:
-        """What waits, as one block of about `WRITE_BYTES`; waits for it if need be.
-        Empty when the outbox was closed and has nothing left."""
+        """What waits, as one block of `WRITE_BYTES` or one frame; waits for it if need
+        be. Empty when the outbox was closed and has nothing left."""
         while not self._waiting and not self._closed:
             self._changed.clear()
             await self._changed.wait()
@@ -49,7 +50,9 @@ class Outbox:
         blocks: list[bytes] = []
         size = 0
 
-        while self._waiting and size < WRITE_BYTES:
+        while self._waiting and (
+            not blocks or size + len(self._waiting[0]) <= WRITE_BYTES
+        ):
             blocks.append(self._waiting.popleft())
             size += len(blocks[-1])
 

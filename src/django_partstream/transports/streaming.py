@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.http.response import HttpResponseBase
 
@@ -92,6 +92,7 @@ class FrameResponse(HttpResponseBase):
         holds_request_thread: bool = False,
         on_close: Callable[[], None] | None = None,
     ) -> None:
+        self._begun = False
         super().__init__(content_type=framing.CONTENT_TYPE)
         #: The producer calls functions in the thread of the request, which a socket
         #: would otherwise give back before the first frame.
@@ -110,13 +111,32 @@ class FrameResponse(HttpResponseBase):
         # frame a gzip member of its own, which most clients cannot read.
         self["Content-Encoding"] = "identity"
 
+    def __setitem__(self, header: str, value: str | bytes | int) -> None:
+        self._refuse_when_begun(f"the header {header!r}")
+        super().__setitem__(header, value)
+
+    def __delitem__(self, header: str) -> None:
+        self._refuse_when_begun(f"the header {header!r}")
+        super().__delitem__(header)
+
+    def set_cookie(self, key: str, *args: Any, **kwargs: Any) -> None:
+        self._refuse_when_begun(f"the cookie {key!r}")
+        super().set_cookie(key, *args, **kwargs)
+
+    def _refuse_when_begun(self, what: str) -> None:
+        if self._begun:
+            raise RuntimeError(
+                f"It is too late for {what}: the headers of a stream have left before "
+                "its parts are made. Do it in get_parts() or in middleware."
+            )
+
     def frames(self) -> AsyncGenerator[frames.Frame]:
         """The producer. Whoever takes it closes it. Raises RuntimeError when it was
         taken before."""
         if self._taken:
             raise RuntimeError("The frames of this response were taken already.")
 
-        self._taken = True
+        self._taken = self._begun = True
 
         return self._producer
 
