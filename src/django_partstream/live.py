@@ -45,8 +45,10 @@ MAX_PAUSE_SECONDS = 10.0
 #: How long the work of an ended round may take to notice.
 CLEANUP_SECONDS = 5.0
 
-#: Of the first request's headers, what speaks of its own moment.
-NOT_REPEATED = frozenset({b"last-event-id", b"range"})
+#: Of the first request's headers, what speaks of itself alone.
+NOT_REPEATED = frozenset({b"accept", b"last-event-id", b"range"})
+#: Nothing is rendered.
+ACCEPT = (b"accept", b"*/*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +262,7 @@ class _Follower:
 
             again = self._again(None if everything else names, listening)
 
-            async with contextlib.aclosing(_apart(again, self._context())) as round_:
+            async with contextlib.aclosing(_apart(again)) as round_:
                 async for frame in round_:
                     yield frame
 
@@ -306,10 +308,7 @@ class _Follower:
     async def _check(self, stack: contextlib.AsyncExitStack) -> Permitted:
         async with asyncio.timeout(self._deadline), _turn():
             response = await stack.enter_async_context(
-                handler.respond(
-                    self._asgi_scope,
-                    own_thread=not self._permitted.scope.in_transaction,
-                )
+                handler.respond(self._asgi_scope)
             )
 
         if response.status_code != HTTPStatus.OK or not isinstance(response, Checked):
@@ -335,14 +334,6 @@ class _Follower:
             for topic in part.value.topics
         }
 
-    def _context(self) -> contextvars.Context:
-        # A new request, with a thread of its own, unless it is to see the rows of a
-        # transaction in the thread of the first.
-        if self._permitted.scope.in_transaction:
-            return contextvars.copy_context()
-
-        return contextvars.Context()
-
 
 _ANOTHER_CALLER = Problem(
     status=401,
@@ -357,7 +348,7 @@ def _owe_nothing(_names: Iterable[str]) -> None:
 
 def _scope_again(scope: Mapping[str, Any], query: str) -> dict[str, Any]:
     """The ASGI scope of the request that checks."""
-    headers = [
+    headers = [ACCEPT] + [
         (name, value)
         for name, value in scope["headers"]
         if name not in NOT_REPEATED and not name.startswith(b"if-")
@@ -382,10 +373,12 @@ def _turn() -> asyncio.Semaphore:
 
 
 async def _apart(
-    producer: AsyncGenerator[frames.Frame], context: contextvars.Context
+    producer: AsyncGenerator[frames.Frame],
 ) -> AsyncGenerator[frames.Frame]:
-    """The frames of a producer that runs in a task and a context of its own."""
+    """The frames of a producer that runs in a task and a context of its own: as a new
+    request it has a thread of its own, and nothing of what the first has set."""
     queue: asyncio.Queue[frames.Frame | _Over] = asyncio.Queue(1)
+    context = contextvars.Context()
     task = asyncio.create_task(_pump(producer, queue), context=context)
 
     try:

@@ -237,7 +237,7 @@ def _receivers(
     if not signal.has_listeners(model):
         return
 
-    for receivers in signal._live_receivers(model):  # type: ignore[attr-defined]
+    for receivers in signal._live_receivers(model):
         for receiver in receivers:
             unwrapped = inspect.unwrap(receiver)
             module = str(getattr(unwrapped, "__module__", ""))
