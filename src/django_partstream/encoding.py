@@ -27,6 +27,7 @@ import collections
 import datetime
 import decimal
 import enum
+import inspect
 import json
 import math
 import uuid
@@ -42,9 +43,9 @@ from . import frames
 from .errors import UnencodableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ("Encoded", "encode", "encode_frame")
+__all__ = ("Encoded", "encode", "encode_each", "encode_frame", "encode_plain")
 
 #: JSON that is encoded already, as bytes or str: exactly one valid JSON value, which
 #: is not checked. `encode` embeds it as it is, at any depth.
@@ -67,7 +68,7 @@ _MAX_INT: Final = 2**64 - 1
 
 _CONTAINERS: Final = frozenset((dict, list, tuple))
 _NATIVE: Final = _CONTAINERS | {bool}
-# Types that cannot hide a float from `_has_non_finite`, to be quick there.
+# Types that cannot hide a float from `has_non_finite`, to be quick there.
 _OPAQUE: Final = frozenset(
     (
         bool,
@@ -84,6 +85,11 @@ _OPAQUE: Final = frozenset(
 _BAD_FRAGMENT: Final = (
     "its content is not UTF-8, as bytes or str. Give it encoded JSON."
 )
+_COROUTINE: Final = (
+    "a coroutine is not what it returns. Write `await` before it, in an async function."
+)
+_FUNCTION: Final = "a function is not what it returns. Call it."
+_SERIALIZER: Final = "a serializer is not its data. Write `.data` behind it."
 _CIRCULAR: Final = "it contains itself. Break the circle, for example by primary keys."
 _KEY: Final = (
     "a key is a str, int, float, bool or None. Convert it first, for example with "
@@ -124,6 +130,40 @@ def encode(value: Any) -> bytes:
             rules). The message says where and of which type, never the value.
     """
     return _one_line(_Encoding().run(value))
+
+
+def encode_each(values: Iterable[Any]) -> Iterator[bytes]:
+    """Each value as by `encode`, except that it is for embedding only: in what is
+    encoded later, which makes one line of it.
+
+    Raises what `values` raises, and as `encode` does.
+    """
+    encoding = _Encoding()
+
+    for value in values:
+        text = encoding.run(value)
+
+        if encoding.replays:
+            encoding = _Encoding()
+
+        yield text
+
+
+def encode_plain(value: Any) -> bytes | None:
+    """The value as by `encode`; None where that would call or evaluate something.
+
+    Safe on the event loop, where only the size of `value` matters.
+    """
+    try:
+        text = orjson.dumps(value, _plain_default, _OPTIONS)
+    except (orjson.JSONEncodeError, RecursionError):
+        return None
+
+    # It may be a NaN, or it may not.
+    if b"null" in text and _Encoding().has_non_finite(value):
+        return None
+
+    return _one_line(text)
 
 
 def encode_frame(frame: frames.Frame) -> bytes:
@@ -185,7 +225,18 @@ def _where(keys: Iterable[str | int]) -> str:
 
 class _NoRule(json.JSONEncoder):
     def default(self, o: Any) -> NoReturn:
-        raise _RefusedError(o, _NO_RULE)
+        raise _RefusedError(o, _mend(o))
+
+
+def _mend(value: Any) -> str:
+    if inspect.iscoroutine(value):
+        value.close()
+        return _COROUTINE
+
+    if inspect.isroutine(value):
+        return _FUNCTION
+
+    return getattr(type(value), "encoding_hint", _NO_RULE)
 
 
 class _Rules(JSONEncoder, _NoRule):
@@ -220,6 +271,13 @@ _EXACT: Final[dict[type, Callable[[Any], Any]]] = {
 }
 
 
+def _plain_default(value: Any) -> Any:
+    if (exact := _EXACT.get(type(value))) is None:
+        raise _RefusedError(value, _NO_RULE)
+
+    return exact(value)
+
+
 def _simpler(value: Any) -> Any:
     """The value in simpler types: json.dumps's rules first, which look past what a
     subclass overrides in str, int and float, then DRF's."""
@@ -252,6 +310,9 @@ def _by_drf(value: Any) -> Any:
 
     if isinstance(value, decimal.Decimal):
         return _decimal(value)
+
+    if hasattr(type(value), "to_representation") and hasattr(type(value), "data"):
+        raise _RefusedError(value, _SERIALIZER)
 
     try:
         result = _drf_default(value)
@@ -389,7 +450,7 @@ class _Encoding:
             raised, self.raised = self.raised, None
         else:
             # Where no null is, no NaN was.
-            if b"null" not in text or not self._has_non_finite(value):
+            if b"null" not in text or not self.has_non_finite(value):
                 return text
 
             raised = None
@@ -492,7 +553,7 @@ class _Encoding:
 
         raise _RefusedError(value, _NO_RULE)
 
-    def _has_non_finite(self, value: Any) -> bool:
+    def has_non_finite(self, value: Any) -> bool:
         opaque, containers, finite = _OPAQUE, _CONTAINERS, math.isfinite
         level: list[Any] = [(value,), *(container for _, container in self.made)]
 

@@ -45,10 +45,8 @@ MAX_PAUSE_SECONDS = 10.0
 #: How long the work of an ended round may take to notice.
 CLEANUP_SECONDS = 5.0
 
-#: Of the first request's headers, what speaks of itself alone.
-NOT_REPEATED = frozenset({b"accept", b"last-event-id", b"range"})
-#: Nothing is rendered.
-ACCEPT = (b"accept", b"*/*")
+#: Of the first request's headers, what speaks of its own moment.
+NOT_REPEATED = frozenset({b"last-event-id", b"range"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +260,7 @@ class _Follower:
 
             again = self._again(None if everything else names, listening)
 
-            async with contextlib.aclosing(_apart(again)) as round_:
+            async with contextlib.aclosing(_apart(again, self._context())) as round_:
                 async for frame in round_:
                     yield frame
 
@@ -308,7 +306,10 @@ class _Follower:
     async def _check(self, stack: contextlib.AsyncExitStack) -> Permitted:
         async with asyncio.timeout(self._deadline), _turn():
             response = await stack.enter_async_context(
-                handler.respond(self._asgi_scope)
+                handler.respond(
+                    self._asgi_scope,
+                    own_thread=not self._permitted.scope.in_transaction,
+                )
             )
 
         if response.status_code != HTTPStatus.OK or not isinstance(response, Checked):
@@ -334,6 +335,14 @@ class _Follower:
             for topic in part.value.topics
         }
 
+    def _context(self) -> contextvars.Context:
+        # A new request, with a thread of its own, unless it is to see the rows of a
+        # transaction in the thread of the first.
+        if self._permitted.scope.in_transaction:
+            return contextvars.copy_context()
+
+        return contextvars.Context()
+
 
 _ANOTHER_CALLER = Problem(
     status=401,
@@ -348,7 +357,7 @@ def _owe_nothing(_names: Iterable[str]) -> None:
 
 def _scope_again(scope: Mapping[str, Any], query: str) -> dict[str, Any]:
     """The ASGI scope of the request that checks."""
-    headers = [ACCEPT] + [
+    headers = [
         (name, value)
         for name, value in scope["headers"]
         if name not in NOT_REPEATED and not name.startswith(b"if-")
@@ -373,12 +382,10 @@ def _turn() -> asyncio.Semaphore:
 
 
 async def _apart(
-    producer: AsyncGenerator[frames.Frame],
+    producer: AsyncGenerator[frames.Frame], context: contextvars.Context
 ) -> AsyncGenerator[frames.Frame]:
-    """The frames of a producer that runs in a task and a context of its own: as a new
-    request it has a thread of its own, and nothing of what the first has set."""
+    """The frames of a producer that runs in a task and a context of its own."""
     queue: asyncio.Queue[frames.Frame | _Over] = asyncio.Queue(1)
-    context = contextvars.Context()
     task = asyncio.create_task(_pump(producer, queue), context=context)
 
     try:

@@ -81,7 +81,6 @@ class Listed(ProgressiveView):
         return [("items", lazy(self.items, topics=("items",)))]
 
     async def items(self) -> Any:
-        made["items"] += 1
         for item in shown.get("items", []):
             yield item
 

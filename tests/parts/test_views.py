@@ -13,6 +13,7 @@ from django.db import connection, connections
 from django.test import AsyncClient, AsyncRequestFactory, Client
 
 from tests.parts import views
+from tests.parts.merging import merge
 
 pytestmark = pytest.mark.django_db
 
@@ -232,8 +233,9 @@ async def test_parts_read_the_database_in_their_own_threads(
 
     frames = await lines(async_client, "/users/")
 
-    data = {frame["name"]: frame["data"] for frame in frames if frame["type"] == "part"}
+    data = merge(frames).data
     assert data["values"] == [{"username": "ann"}]
+    assert data["names"] == data["generated"] == ["ann"]
     assert data["count"] == data["async_count"] == 1
 
 

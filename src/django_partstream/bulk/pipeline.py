@@ -12,7 +12,6 @@ from django.db import connections
 from django.db.transaction import TransactionManagementError
 from rest_framework.fields import HiddenField
 
-from django_partstream import topics
 from django_partstream.errors import ColumnsError
 
 from . import keys
@@ -22,7 +21,6 @@ from .effects import per_row_reason
 from .entry import Entry, Target
 from .memo import Memo
 from .one_by_one import OneByOne
-from .outcome import Kind
 from .plan import Plan
 from .references import References
 from .related import Relations
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 __all__ = ("Mode", "Target", "Upsert", "csv_columns")
 
 Mode = Literal["batch", "rows"]
-
-#: Outcomes after which the table is another.
-WRITTEN = frozenset({Kind.CREATED, Kind.UPDATED, Kind.DELETED})
 
 
 def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -148,14 +143,10 @@ class Upsert:
         if entries:
             self._write(entries)
 
-        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
-        assert len(outcomes) == len(entries)
+        outcomes = [entry.outcome for entry in entries]
+        assert all(outcomes)  # for mypy
 
-        if any(outcome.kind in WRITTEN for outcome in outcomes):
-            # No signal was sent for them, unless they were written one by one.
-            topics.publish_model(self._target.model, using=using)
-
-        return outcomes
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _data(self, row: Row) -> Any:
         if self._cells is None or row.errors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from django_partstream.errors import PartOptionError, PartTypeError
 
@@ -28,6 +28,12 @@ Thread = Literal["pool", "request"]
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Lazy:
     """A value that is made when the part is sent."""
+
+    #: Said of one that is found inside of data.
+    encoding_hint: ClassVar[str] = (
+        "lazy(...) makes a part, and no value inside of one. Give it a name of its own "
+        "in get_parts()."
+    )
 
     fn: PartFunction
     takes_request: bool

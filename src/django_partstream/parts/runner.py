@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import inspect
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from django.conf import settings
+from django_partstream import frames
 
-from django_partstream import encoding, frames, offload
-from django_partstream.errors import PartstreamError, PartTimeoutError
-from django_partstream.problems import Problem
-
-from .part import Lazy, Part
+from .feed import Feed
+from .outbox import Lane, Outbox
+from .outcome import Resolved, gone_problem
+from .resolving import resolve
+from .scope import Scope
+from .value import is_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from .part import Part
+
 __all__ = ("Resolved", "Scope", "gone_problem", "resolve_all", "stream")
 
 logger = logging.getLogger(__name__)
-
-#: Runs a sync function off the loop.
-RunSync = Callable[..., Awaitable[Any]]
 
 #: The cursor that owes these names; None where nothing is owed.
 Sign = Callable[[Iterable[str]], str | None]
@@ -36,58 +33,29 @@ Sign = Callable[[Iterable[str]], str | None]
 CLEANUP_SECONDS = 5.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """A part that was tried: its encoded data, or its problem. `ms` of its own work."""
-
-    name: str
-    ms: float
-    data: Any = None
-    problem: Problem | None = None
-
-    def frame(self, cursor: str | None) -> frames.Part | frames.Error:
-        if self.problem is None:
-            return frames.Part(
-                name=self.name, data=self.data, cursor=cursor, ms=self.ms
-            )
-
-        return frames.Error(
-            name=self.name, error=self.problem, cursor=cursor, ms=self.ms
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What the parts of one response are resolved with."""
-
-    #: Handed to part functions and to serializers as their context.
-    request: Any
-    #: The request's thread is inside a transaction, whose rows parts must see: they
-    #: all run there, one by one.
-    in_transaction: bool = False
-    max_running: int
-
-    def run_sync(self, part: Part) -> RunSync:
-        if self.holds_request_thread([part]):
-            return offload.run_in_request_thread
-
-        return offload.run_sync
-
-    def holds_request_thread(self, parts: Iterable[Part]) -> bool:
-        """Whether one of these runs in the thread of the request."""
-        return self.in_transaction or any(
-            isinstance(part.value, Lazy) and part.value.thread == "request"
-            for part in parts
-        )
-
-
 async def resolve_all(parts: Sequence[Part], scope: Scope) -> list[Resolved]:
-    """Resolve these parts at once; the results are in the order of `parts`."""
+    """Resolve these parts at once, lists as a whole; the results are in the order of
+    `parts`."""
     async with asyncio.TaskGroup() as group:
         slots = asyncio.Semaphore(scope.max_running)
-        tasks = [group.create_task(_resolve(part, scope, slots)) for part in parts]
+        tasks = [
+            group.create_task(_resolve_whole(part, scope, slots)) for part in parts
+        ]
 
     return [task.result() for task in tasks]
+
+
+async def _resolve_whole(
+    part: Part, scope: Scope, slots: asyncio.Semaphore
+) -> Resolved:
+    async with slots:
+        feed = Feed()
+        resolved = await resolve(part, scope, feed)
+
+    if resolved.count is None:
+        return resolved
+
+    return dataclasses.replace(resolved, data=feed.array(), count=None)
 
 
 async def stream(
@@ -101,16 +69,17 @@ async def stream(
     """The frames of these parts, from `start` to `end`.
 
     Values that are there leave before any lazy part is awaited, the others as they
-    complete. `gone` are names that a cursor owes and the view no longer has: each
-    becomes an error with code `gone`. After `deadline` seconds unfinished work is
-    cancelled and the stream ends with a cursor that owes it. Closing the generator
+    complete, and lists batch by batch. `gone` are names that a cursor owes and the
+    view no longer has: each becomes an error with code `gone`. After `deadline`
+    seconds unfinished work is cancelled and the stream ends with a cursor that owes
+    it. Parts wait for a reader that does not ask for frames; closing the generator
     cancels all work. Raises nothing of the application's.
     """
     owed = dict.fromkeys(part.name for part in parts)
-    failed = 0
+    ok = failed = 0
+    reason: frames.EndReason = "complete"
 
-    async with contextlib.AsyncExitStack() as stack:
-        work = await stack.enter_async_context(_Work(parts, scope, deadline))
+    async with _Work(parts, scope, deadline) as work:
         yield frames.Start(parts=tuple(owed), cursor=sign(owed))
 
         for name in gone:
@@ -119,214 +88,71 @@ async def stream(
                 sign(owed)
             )
 
-        async for resolved in work.results():
-            del owed[resolved.name]
-            failed += resolved.problem is not None
-            yield resolved.frame(sign(owed))
+        while owed:
+            said = await work.take()
 
-        yield frames.End(
-            ok=len(parts) - len(owed) - (failed - len(gone)),
-            failed=failed,
-            cursor=sign(owed),
-            reason=work.reason,
-        )
+            if said is None:
+                reason = "deadline"
+                break
+
+            if isinstance(said, frames.Items):
+                yield said
+                continue
+
+            del owed[said.name]
+            ok += said.problem is None
+            failed += said.problem is not None
+            yield said.frame(sign(owed))
+
+        yield frames.End(ok=ok, failed=failed, cursor=sign(owed), reason=reason)
 
 
 class _Work:
     """The tasks of one stream. They end when this scope ends, whatever happens."""
 
     def __init__(self, parts: Sequence[Part], scope: Scope, deadline: float) -> None:
-        self.reason: frames.EndReason = "complete"
-        self._parts = parts
         self._scope = scope
         self._ends_at = asyncio.get_running_loop().time() + deadline
-        self._running: set[asyncio.Task[Resolved]] = set()
-        self._immediate: asyncio.Task[list[Resolved]] | None = None
+        self._slots = asyncio.Semaphore(scope.max_running)
+        self._ready = [part for part in parts if is_ready(part)]
+        self._later = [part for part in parts if not is_ready(part)]
+        self._first, self._then = Outbox(), Outbox()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> _Work:
-        slots = asyncio.Semaphore(self._scope.max_running)
-        ready = [part for part in self._parts if not isinstance(part.value, Lazy)]
-        lazy = [part for part in self._parts if isinstance(part.value, Lazy)]
-        self._immediate = asyncio.create_task(resolve_all(ready, self._scope))
-        self._running = {
-            asyncio.create_task(_resolve(part, self._scope, slots)) for part in lazy
-        }
+        self._start(self._ready, self._first)
+        self._start(self._later, self._then)
 
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._running]
-
-        if self._immediate is not None:
-            tasks.append(self._immediate)
-
-        for task in tasks:
+    async def __aexit__(self, *exception: object) -> None:
+        for task in self._tasks:
             task.cancel()
 
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLEANUP_SECONDS)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=CLEANUP_SECONDS)
 
-    async def results(self) -> AsyncIterator[Resolved]:
-        assert self._immediate is not None  # set on entry
+            if late:
+                logger.warning(
+                    "%d parts of an ended stream do not end when cancelled", len(late)
+                )
 
-        for resolved in await self._immediate:
-            yield resolved
+    def _start(self, parts: Sequence[Part], outbox: Outbox) -> None:
+        self._tasks |= {
+            asyncio.create_task(self._run(part, Lane(part.name, outbox)))
+            for part in parts
+        }
 
-        while self._running:
-            done = await self._next()
+    async def _run(self, part: Part, lane: Lane) -> None:
+        # Until its result is on its way, so that a slow reader holds few of them.
+        async with self._slots:
+            await lane.end(await resolve(part, self._scope, lane.feed))
 
-            if not done:
-                return
+    async def take(self) -> frames.Items | Resolved | None:
+        """The next thing that a part says; None after the deadline."""
+        if not self._ready:
+            return await self._then.take(until=self._ends_at)
 
-            self._running -= done
+        self._ready.pop()
 
-            for task in sorted(done, key=lambda task: task.result().ms):
-                yield task.result()
-
-    async def _next(self) -> set[asyncio.Task[Resolved]]:
-        left = self._ends_at - asyncio.get_running_loop().time()
-        done, _ = await asyncio.wait(
-            self._running, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED
-        )
-
-        if not done:
-            self.reason = "deadline"
-
-        return done
-
-
-async def _resolve(part: Part, scope: Scope, slots: asyncio.Semaphore) -> Resolved:
-    async with slots:
-        started = time.perf_counter()
-        problem: Problem | None = None
-        data: Any = None
-
-        try:
-            data = await _within(part, scope)
-        except asyncio.CancelledError:
-            raise
-        except PartTimeoutError as error:
-            problem = _timed_out(part.name, error)
-        except PartstreamError as error:
-            logger.warning("part %r: %s", part.name, error, extra={"part": part.name})
-            problem = _failed(part.name, error, code=error.code)
-        except Exception as error:
-            logger.exception("part %r failed", part.name, extra={"part": part.name})
-            problem = _failed(part.name, error, code="failed")
-
-        ms = round((time.perf_counter() - started) * 1000, 3)
-
-        return Resolved(name=part.name, ms=ms, data=data, problem=problem)
-
-
-async def _within(part: Part, scope: Scope) -> encoding.Encoded:
-    timeout = part.value.timeout if isinstance(part.value, Lazy) else None
-
-    try:
-        async with asyncio.timeout(timeout) as limit:
-            with offload.running_with(scope.run_sync(part), request=scope.request):
-                return await _evaluate(part, scope)
-    except TimeoutError as error:
-        # The function's own TimeoutError is a failure like any other.
-        if timeout is None or not limit.expired():
-            raise
-
-        raise PartTimeoutError(seconds=timeout) from error
-
-
-async def _evaluate(part: Part, scope: Scope) -> encoding.Encoded:
-    """The part's data, made and encoded off the loop, inside its own error boundary."""
-    run_sync = scope.run_sync(part)
-    value = part.value
-    serializer = None
-
-    if isinstance(value, Lazy):
-        serializer = value.serializer
-        arguments = (scope.request,) if value.takes_request else ()
-
-        if not _is_async(value.fn):
-            made = await run_sync(
-                _call_and_encode, value.fn, arguments, serializer, scope.request
-            )
-
-            if isinstance(made, encoding.Encoded):
-                return made
-
-            value = made
-        else:
-            value = value.fn(*arguments)
-
-    if inspect.isawaitable(value):
-        value = await value
-
-    if isinstance(value, AsyncIterator):
-        value = await _collect(value)
-
-    encoded: encoding.Encoded = await run_sync(
-        _encode, value, serializer, scope.request
-    )
-
-    return encoded
-
-
-def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
-
-
-def _call_and_encode(
-    fn: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    serializer: type[Any] | None,
-    request: Any,
-) -> Any:
-    value = fn(*arguments)
-
-    if inspect.isawaitable(value) or isinstance(value, AsyncIterator):
-        return value
-
-    return _encode(value, serializer, request)
-
-
-def _encode(value: Any, serializer: type[Any] | None, request: Any) -> encoding.Encoded:
-    if serializer is not None:
-        many = not isinstance(value, Mapping) and isinstance(value, Iterable)
-        value = serializer(value, many=many, context={"request": request})
-
-    # A serializer is known by what it offers, so that this layer needs no DRF.
-    if hasattr(value, "to_representation") and hasattr(value, "data"):
-        value = value.data
-
-    return encoding.Encoded(encoding.encode(value))
-
-
-async def _collect(items: AsyncIterator[Any]) -> list[Any]:
-    async with contextlib.AsyncExitStack() as stack:
-        if hasattr(items, "aclose"):
-            stack.push_async_callback(items.aclose)
-
-        return [item async for item in items]
-
-
-def _failed(name: str, error: Exception, *, code: str) -> Problem:
-    detail = "This part could not be made."
-
-    if settings.DEBUG:
-        detail = f"{type(error).__name__}: {error}"
-
-    return Problem(status=500, code=code, detail=detail, extra={"part": name})
-
-
-def _timed_out(name: str, error: PartTimeoutError) -> Problem:
-    return Problem(
-        status=error.status, code=error.code, detail=error.detail, extra={"part": name}
-    )
-
-
-def gone_problem(name: str) -> Problem:
-    """Of a part that a cursor owes and the view no longer has."""
-    return Problem(
-        status=410,
-        code="gone",
-        detail="This part is no longer there.",
-        extra={"part": name},
-    )
+        return await self._first.take(until=self._ends_at)
