@@ -59,6 +59,19 @@ def addresses() -> list[str]:
     return re.findall(r"localhost:8000(/[^\s']*)", README)
 
 
+def merged(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """The parts, lists of which arrive as items."""
+    data: dict[str, Any] = {}
+
+    for frame in frames:
+        if frame["type"] == "items":
+            data.setdefault(frame["name"], []).extend(frame["items"])
+        elif frame["type"] == "part" and "data" in frame:
+            data[frame["name"]] = frame["data"]
+
+    return data
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_the_readme_runs(project: Any, async_client: AsyncClient) -> None:
     dashboard, orders = addresses()
@@ -80,7 +93,7 @@ async def test_the_readme_runs(project: Any, async_client: AsyncClient) -> None:
     body = b"".join([chunk async for chunk in response])
     frames = [json.loads(line) for line in body.splitlines()]
 
-    data = {frame["name"]: frame["data"] for frame in frames if frame["type"] == "part"}
+    data = merged(frames)
     assert data["orders"] == 3
     assert data["by_year"] == [
         {"year": 2024, "orders": 1},
