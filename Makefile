@@ -2,13 +2,15 @@
 
 PORT = 8000
 
-.PHONY: help demo demo-full test test-long clean
+.PHONY: help demo demo-full test test-long bench bench-quick clean
 
 help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
 	@echo "make demo-full   the same on PostgreSQL and Redis, with users and workers"
 	@echo "make test        every check and every test"
 	@echo "make test-long   the same with the long form of the slow suites (an hour)"
+	@echo "make bench       measure everything, write benchmarks/README.md"
+	@echo "make bench-quick measure less, in two minutes, and print it"
 	@echo "make clean       forget the environment and the demo's data"
 
 demo:
@@ -26,6 +28,14 @@ test:
 test-long:
 	@sh .ci/environment test
 	@PARTSTREAM_LONG=1 PYTEST_TIMEOUT=7200 .venv/bin/python -m tests.run
+
+bench:
+	@sh .ci/environment bench
+	@exec .venv/bin/python -m benchmarks
+
+bench-quick:
+	@sh .ci/environment bench
+	@exec .venv/bin/python -m benchmarks --quick
 
 clean:
 	rm -rf .venv var

@@ -1,0 +1,1 @@
+"""Floors, peers and us, side by side: `python -m benchmarks`."""

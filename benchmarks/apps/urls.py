@@ -1,0 +1,23 @@
+"""The addresses of ours and of the Django peers."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from . import views
+
+urlpatterns = [
+    path("api/", include("django_partstream.urls")),
+    path("frames/", views.Frames.as_view()),
+    path("six/", views.Six.as_view()),
+    path("items/", views.Items.as_view()),
+    path("parts/", views.Parts.as_view()),
+    path("idle/", views.Idle.as_view()),
+    path("encoder/", views.encoder),
+    path("plain/", views.plain),
+    path("django/frames/", views.django_frames),
+    path("django/idle/", views.django_idle),
+    path("drf/six/", views.PlainSerial.as_view()),
+    path("adrf/six/", views.AdrfGather.as_view()),
+    path("adrf/threads/six/", views.AdrfGatherThreads.as_view()),
+]

@@ -1,0 +1,77 @@
+"""Servers in processes of their own, and what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asgi_example import ports
+from asgi_example.processes import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from asgi_example.processes import Process
+
+__all__ = ("ROOT", "SETTINGS", "Server", "serve")
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "benchmarks.apps.settings"}
+
+
+class Server:
+    """A uvicorn, one process, quiet."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.port = port
+        self._process = process
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all its threads since it began, to the nanosecond (Linux)."""
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+
+        return sum(
+            int((task / "schedstat").read_text().split()[0]) for task in tasks
+        ) / (1e9)
+
+    @property
+    def rss_kib(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+
+        for line in status.splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+
+        raise RuntimeError("The server has ended.")
+
+
+@contextlib.contextmanager
+def serve(
+    application: str, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """`module:name` under uvicorn, with uvloop and httptools, until the scope ends."""
+    port = ports.free_port()
+    command = [
+        *(sys.executable, "-m", "uvicorn", f"benchmarks.apps.{application}"),
+        *("--port", str(port), "--log-level", "warning", "--no-access-log"),
+        *("--ws-per-message-deflate", "false", "--ws-ping-interval", "3600"),
+        *("--backlog", "4096", "--timeout-keep-alive", "3600"),
+    ]
+    name = application.partition(":")[0]
+
+    with Site() as site:
+        process = site.start(
+            name,
+            command,
+            cwd=ROOT,
+            environment={**os.environ, **SETTINGS, **(environment or {})},
+        )
+        process.wait_until(
+            lambda: ports.answers(port, "/ready/"), seconds=START_SECONDS
+        )
+        yield Server(process, port)
