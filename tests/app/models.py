@@ -257,7 +257,10 @@ class OrderLine(models.Model):
 class Post(models.Model):
     """What a user writes: with `Comment` and `Like`, the guide's social dashboard."""
 
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    # Tables without migrations are made before those with some.
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False
+    )
     text = models.CharField(max_length=200)
     written = models.DateTimeField(default=timezone.now)
 
@@ -284,10 +287,16 @@ class Follow(models.Model):
     """One user follows another."""
 
     follower = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="follows"
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="follows",
+        db_constraint=False,
     )
     followed = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="followed_by"
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="followed_by",
+        db_constraint=False,
     )
 
     def __str__(self) -> str:
