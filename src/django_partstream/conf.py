@@ -61,7 +61,9 @@ class Settings:
         default_factory=lambda: min(8, 4 + (os.cpu_count() or 1))
     )
     #: Called as `(request, connection)` whenever a thread of ours begins work for a
-    #: request: a function, or its dotted path.
+    #: request, or opens a connection in it: a function, or its dotted path. It may
+    #: return a function that undoes what it did; else the connection is closed for
+    #: good after that work, so that no other request sees what was set on it.
     connection_setup: Callable[..., Any] | str | None = None
     stream_deadline_seconds: float = 300.0
     #: Per process, over all transports; one more is answered 429.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.db import connection, connections
 
 from tests.settings import TEST_DATABASE
@@ -75,21 +75,40 @@ def kept(how: str, *, seconds: float = 60.0) -> Iterator[None]:
         settings.update(before)
 
 
-def sessions(*, state: str | None = None) -> int:
-    """How many sessions PostgreSQL has in the database of the tests."""
-    settings = connections.settings["default"]
+def open_connections(*, state: str | None = None) -> set[int]:
+    """The connections that there are, of whatever thread; `state`: of PostgreSQL."""
+    name = connections.settings["default"]["NAME"]
 
-    with psycopg.connect(
-        host=settings["HOST"],
-        port=settings["PORT"],
-        user=settings["USER"],
-        dbname="postgres",
-    ) as observer:
-        row = observer.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-            " AND (%s::text IS NULL OR state = %s)",
-            [settings["NAME"], state, state],
-        ).fetchone()
+    if connection.vendor == "sqlite":
+        files = Path("/proc/self/fd").iterdir()
 
-    assert row is not None
-    return int(row[0])
+        return {int(file.name) for file in files if _target(file) == name}
+
+    parameters = connection.get_connection_params()
+
+    database: Any = connection
+
+    with contextlib.closing(database.Database.connect(**parameters)) as observer:
+        cursor = observer.cursor()
+
+        if connection.vendor == "mysql":
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = %s AND id <> connection_id()",
+                [name],
+            )
+        else:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+                " AND pid <> pg_backend_pid() AND (%s::text IS NULL OR state = %s)",
+                [name, state, state],
+            )
+
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _target(file: Path) -> str | None:
+    try:
+        return str(file.readlink())
+    except FileNotFoundError:
+        return None

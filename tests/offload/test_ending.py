@@ -16,7 +16,7 @@ from django.db import OperationalError, connection, transaction
 
 from django_partstream import offload
 from tests.forms import count
-from tests.offload.databases import KEPT, for_ever, kept, sessions, sleep
+from tests.offload.databases import KEPT, for_ever, kept, open_connections, sleep
 from tests.settings import TEST_DATABASE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,7 +124,7 @@ async def test_the_running_statement_is_ended(pool: offload.Pool, how: str) -> N
 
     if TEST_DATABASE == "postgresql":
         async with asyncio.timeout(10):
-            while await asyncio.to_thread(sessions, state="active") < 1:
+            while not await asyncio.to_thread(open_connections, state="active"):
                 pass
 
     else:
@@ -137,7 +137,7 @@ async def test_the_running_statement_is_ended(pool: offload.Pool, how: str) -> N
     await until(lambda: pool.statistics().abandoned == 0)
 
     if TEST_DATABASE == "postgresql":
-        assert await asyncio.to_thread(sessions, state="active") == 0
+        assert not await asyncio.to_thread(open_connections, state="active")
 
 
 @ends

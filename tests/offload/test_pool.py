@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import subprocess
+import sys
 import threading
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.db import connection, connections, transaction
 from django.utils import timezone, translation
 
 from django_partstream import offload
@@ -61,54 +61,200 @@ async def test_context_language_and_time_zone_are_seen(pool: offload.Pool) -> No
         assert (await pool.run(look))[1] is None
 
 
-async def test_a_pool_whose_threads_all_wait_does_not_lock_up(
+async def test_what_a_call_sets_ends_with_it(pool: offload.Pool) -> None:
+    def change() -> int:
+        VARIABLE.set("changed")
+        translation.activate("fr")
+        timezone.activate("Asia/Tokyo")
+
+        return threading.get_ident()
+
+    def look() -> tuple[str, str | None, str, int]:
+        return (
+            VARIABLE.get(),
+            translation.get_language(),
+            timezone.get_current_timezone_name(),
+            threading.get_ident(),
+        )
+
+    # Submitted together, so that one thread runs them one after the other.
+    thread, seen = await asyncio.gather(pool.run(change), pool.run(look))
+
+    assert seen == ("unset", "en-us", "America/Chicago", thread)
+
+
+async def test_quick_calls_of_the_same_moment_share_a_thread(
     pool: offload.Pool,
 ) -> None:
-    def outer() -> int:
-        return async_to_sync(inner)()
+    order: list[int] = []
 
-    async def inner() -> int:
-        return await pool.run(threading.get_ident)
+    def quick(number: int) -> int:
+        order.append(number)
 
-    async with asyncio.timeout(10):
-        await asyncio.gather(*(pool.run(outer) for _ in range(4)))
+        return threading.get_ident()
 
+    threads = await asyncio.gather(*(pool.run(quick, number) for number in range(6)))
 
-@pytest.mark.database
-@pytest.mark.django_db(transaction=True)
-async def test_connections_are_given_back(pool: offload.Pool) -> None:
-    def query() -> None:
-        connection.ensure_connection()
-
-    def is_open() -> bool:
-        return connection.connection is not None
-
-    await pool.run(query)
-
-    assert not await pool.run(is_open)
+    assert order == [0, 1, 2, 3, 4, 5]
+    assert len(set(threads)) == 1
+    assert pool.statistics().threads == 1
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_the_request_thread_is_in_its_transaction() -> None:
-    def in_block() -> bool:
-        with transaction.atomic():
-            return offload.in_atomic_block()
+async def test_a_slow_call_holds_none_of_the_same_moment_back(
+    pool: offload.Pool,
+) -> None:
+    release = threading.Event()
+    before = asyncio.create_task(pool.run(int))
+    slow = asyncio.create_task(pool.run(release.wait, 10))
+    behind = asyncio.create_task(pool.run(int))
 
-    assert await offload.run_in_request_thread(in_block)
-    assert not await offload.run_in_request_thread(offload.in_atomic_block)
+    # Neither the result that it had made, nor the call behind it.
+    async with asyncio.timeout(5):
+        await before
+        await behind
+
+    assert not slow.done()
+    release.set()
+    assert await slow
 
 
-@pytest.mark.django_db
-def test_a_failure_in_the_request_thread_leaves_the_transaction_usable() -> None:
-    from django.contrib.auth.models import Group
+async def test_a_result_does_not_wait_for_the_call_that_follows_in_its_thread() -> None:
+    pool = offload.Pool(1, name="test")
+    begun, release = threading.Event(), threading.Event()
+    going_on = threading.Event()
 
-    Group.objects.create(name="one")
+    def until_going_on() -> None:
+        begun.set()
+        going_on.wait(10)
 
-    def double() -> None:
-        Group.objects.create(name="one")
+    first = asyncio.create_task(pool.run(until_going_on))
+    await asyncio.to_thread(begun.wait, 10)
 
-    with pytest.raises(Exception, match=r"UNIQUE|unique|Duplicate"):
-        async_to_sync(offload.run_in_request_thread)(double)
+    # It comes later, when nobody counts on one thread for both.
+    second = asyncio.create_task(pool.run(release.wait, 10))
+    await asyncio.sleep(0.01)
+    going_on.set()
 
-    assert connections["default"].in_atomic_block
-    assert Group.objects.count() == 1
+    async with asyncio.timeout(5):
+        await first
+
+    assert not second.done()
+    release.set()
+    await second
+    pool.close()
+
+
+async def test_iterations_leave_threads_to_others(pool: offload.Pool) -> None:
+    release = threading.Event()
+    long = [asyncio.create_task(pool.run_long(release.wait, 10)) for _ in range(2)]
+
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(pool.run(abs, -1) for _ in range(10))) == [1] * 10
+
+    assert pool.statistics().running == 1
+    assert pool.statistics().waiting == 1
+    release.set()
+    assert await asyncio.gather(*long) == [True, True]
+
+
+async def test_a_closed_pool_lets_calls_end_and_takes_no_more() -> None:
+    pool = offload.Pool(1, name="test")
+    begun, release = threading.Event(), threading.Event()
+
+    def until_released() -> str:
+        begun.set()
+        release.wait(10)
+
+        return "ended"
+
+    running = asyncio.create_task(pool.run(until_released))
+    waiting = asyncio.create_task(pool.run(int))
+    await asyncio.to_thread(begun.wait, 10)
+    closing = asyncio.create_task(asyncio.to_thread(pool.close))
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert not closing.done()
+    release.set()
+    await closing
+    assert await running == "ended"
+    assert pool.statistics().threads == 0
+
+    with pytest.raises(RuntimeError, match=r"^The pool 'test' is closed\.$"):
+        await pool.run(int)
+
+
+async def test_the_pool_of_the_process_is_made_anew_after_its_end() -> None:
+    assert await offload.run_sync(abs, -1) == 1
+    offload.close()
+
+    assert await offload.run_sync(abs, -1) == 1
+    assert offload.statistics().threads == 1
+
+
+async def test_loops_in_several_threads_share_a_pool(pool: offload.Pool) -> None:
+    async def work() -> list[int]:
+        return [await pool.run(abs, -number) for number in range(100)]
+
+    loops = [asyncio.to_thread(asyncio.run, work()) for _ in range(4)]
+
+    assert await asyncio.gather(*loops, work()) == [list(range(100))] * 5
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+BEGINNING = """
+import asyncio, os, sys, threading, time
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+django.setup()
+from django_partstream import offload
+"""
+
+
+def test_a_process_ends_though_a_thread_of_ours_does_not() -> None:
+    done = run(
+        BEGINNING
+        + """
+async def main():
+    begun = threading.Event()
+    task = asyncio.create_task(
+        offload.run_sync(lambda: (begun.set(), time.sleep(1000)))
+    )
+    await asyncio.to_thread(begun.wait)
+    print("begun")
+
+asyncio.run(main())
+"""
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n", "")
+
+
+def test_a_process_that_was_forked_has_threads_of_its_own() -> None:
+    done = run(
+        BEGINNING
+        + """
+async def main():
+    print(await offload.run_sync(os.getpid) == os.getpid(), flush=True)
+
+asyncio.run(main())
+child = os.fork()
+asyncio.run(main())
+
+if child:
+    os.waitpid(child, 0)
+"""
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n" * 3, "")

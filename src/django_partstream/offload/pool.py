@@ -44,7 +44,7 @@ SHARE_SECONDS = 0.001
 #: As many in that time, and they are quick: more threads would only cost.
 QUICK_CALLS = 10
 #: How long the end of a pool waits for calls that nobody waits for.
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Pool:
     def statistics(self) -> Statistics:
         with self._lock:
             return Statistics(
-                threads=len(self._workers),
+                threads=sum(worker.thread.is_alive() for worker in self._workers),
                 most=self._most,
                 running=len(self._running) - self._abandoned,
                 waiting=len(self._waiting) + len(self._waiting_long),
