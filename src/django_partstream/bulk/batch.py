@@ -21,7 +21,6 @@ from .matching import Finder, locked_instances
 from .outcome import Kind, RowError
 from .plan import Candidate
 from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
-from .table import Table
 from .writers import MISSING
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Batch:
         self._writer = writer
         self._one_by_one = one_by_one
         self._update_data = update_data
-        self._table = Table(target.model)
+        self._table = plan.table
         connection = connections[target.using]
         self._is_exact = all(
             cols.compares_exactly(column, connection) for column in fields.columns
@@ -186,17 +185,15 @@ class Batch:
         verdicts = self._plan.validate([self._candidate(entry) for _, entry in live])
 
         for (index, entry), verdict in zip(live, verdicts, strict=False):
-            if verdict.values is None:
+            if not verdict.is_valid:
                 entry.fail(*verdict.errors)
 
                 continue
 
-            record = self._table.record(verdict.values)
-
-            if record is None:
+            if verdict.record is None:
                 return max(index, 1)
 
-            entry.record = record
+            entry.record = verdict.record
 
         self._refer([entry for _, entry in live if entry.record is not None])
 
@@ -208,9 +205,11 @@ class Batch:
 
     def _candidate(self, entry: Entry) -> Candidate:
         if entry.instance is None:
-            return Candidate(entry.data)
+            return Candidate(entry.place, entry.data)
 
-        return Candidate(self._update_data(entry.data), entry.instance)
+        data = self._update_data(entry.data)
+
+        return Candidate(entry.place, data, entry.instance)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         updates = [entry for entry in entries if entry.instance is not None]
@@ -241,7 +240,7 @@ class Batch:
 
     def _update(self, entries: list[Entry]) -> list[Entry]:
         changed: list[Entry] = []
-        columns_changed: set[Column] = set()
+        columns_changed: set[str] = set()
 
         for entry in entries:
             found = self._table.changes(entry.stored, entry.values)
@@ -256,14 +255,15 @@ class Batch:
             # One statement for rows of which each changes something else; nothing of
             # what all of them leave alone.
             entry.record = {
-                column: value
-                for column, value in entry.values.items()
-                if column in columns_changed
+                name: value
+                for name, value in entry.values.items()
+                if name in columns_changed
             }
             self._table.touch(entry.stored, entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
-            rows = [(e.stored.pk, [e.values[c] for c in columns]) for e in some]
+            names = [column.attname for column in columns]
+            rows = [(e.stored.pk, [e.values[n] for n in names]) for e in some]
             self._writer.update(columns, rows)
 
             return [pk for pk, _ in rows]
@@ -275,7 +275,8 @@ class Batch:
             self._table.complete(entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
-            rows = [[e.values[c] for c in columns] for e in some]
+            names = [column.attname for column in columns]
+            rows = [[e.values[n] for n in names] for e in some]
             key = self._fields.columns if self._has_key(some[0]) else ()
 
             return self._writer.insert(columns, rows, key)
@@ -283,7 +284,9 @@ class Batch:
         return self._grouped(entries, Kind.CREATED, write)
 
     def _has_key(self, entry: Entry) -> bool:
-        return all(entry.values.get(c) is not None for c in self._fields.columns)
+        return all(
+            entry.values.get(c.attname) is not None for c in self._fields.columns
+        )
 
     def _grouped(
         self,
@@ -301,7 +304,7 @@ class Batch:
             groups.setdefault(kind_of_row, []).append(entry)
 
         for (_, names), group in groups.items():
-            columns = [column for column in self._table.columns if column in names]
+            columns = [c for c in self._table.columns if c.attname in names]
             self._attempt(group, kind, functools.partial(write, columns), again)
 
         return again

@@ -24,6 +24,7 @@ __all__ = (
     "compares_exactly",
     "differs",
     "has_array",
+    "holds_primary_keys",
     "identity",
     "is_plain",
     "raw",
@@ -89,6 +90,15 @@ def stored_column(column: Column) -> Column:
         column = column.target_field
 
     return column
+
+
+def holds_primary_keys(column: Column) -> bool:
+    """Whether objects that the column refers to are equal just when its values are.
+    So they are for any column that refers to none."""
+    if not column.is_relation:
+        return True
+
+    return isinstance(column, models.ForeignKey) and column.target_field.primary_key
 
 
 def is_plain(column: Column) -> bool:

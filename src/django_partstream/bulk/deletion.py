@@ -14,7 +14,6 @@ from .cells import Cells
 from .effects import deleting_reason
 from .entry import DENIALS, Entry, denied
 from .matching import Finder, locked_instances
-from .memo import Memo
 from .outcome import Kind, RowError
 from .pipeline import Mode, csv_columns
 from .refusals import REFUSALS, refusal
@@ -90,7 +89,7 @@ class Delete:
             )
 
         writer_for(self._target.model, using).prepare()
-        entries = [Entry(row, self._data(row)) for row in rows]
+        entries = [Entry(r, self._data(r), i) for i, r in enumerate(rows)]
         groups = [self._read_key(entry) for entry in entries]
 
         for fields in dict.fromkeys(group for group in groups if group is not None):
@@ -146,7 +145,6 @@ class Delete:
                 self._target.get_serializer(data={}),
                 Relations(TableWatch(self._target.model, self._target.using)),
                 fields,
-                Memo(),
                 required=True,
             )
 

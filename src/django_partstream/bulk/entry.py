@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from rest_framework.serializers import Serializer
 
-    from .columns import Column
     from .matching import Key
     from .row import Row
 
@@ -81,11 +80,13 @@ class Entry:
     row: Row
     #: What the serializer is given.
     data: Any
+    #: Its index in the batch.
+    place: int
     key: Key | None = None
     #: The stored row that has the key.
     instance: Model | None = None
-    #: What is to be written; None while that is not known.
-    record: dict[Column, Any] | None = None
+    #: What is to be written, by attribute; None while that is not known.
+    record: dict[str, Any] | None = None
     #: Whether it has been tried once before and met a unique constraint.
     retried: bool = False
     outcome: Outcome | None = None
@@ -97,7 +98,7 @@ class Entry:
         return self.instance
 
     @property
-    def values(self) -> dict[Column, Any]:
+    def values(self) -> dict[str, Any]:
         assert self.record is not None  # for mypy: asked of validated rows only
 
         return self.record

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from .columns import Column
     from .matching import Key
-    from .memo import Memo
     from .related import Relations
 
 __all__ = (
@@ -148,13 +147,11 @@ class KeyReader:
         serializer: Serializer[Any],
         relations: Relations,
         fields: UniqueFields,
-        memo: Memo,
         *,
         required: bool = False,
     ) -> None:
         without_uniqueness(serializer)
         relations.attach(serializer)
-        memo.attach(serializer)
         self._serializer = serializer
         self._fields = fields
         self._required = required

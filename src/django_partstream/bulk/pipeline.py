@@ -19,7 +19,6 @@ from .batch import Batch
 from .cells import Cells
 from .effects import per_row_reason
 from .entry import Entry, Target
-from .memo import Memo
 from .one_by_one import OneByOne
 from .plan import Plan
 from .references import References
@@ -89,7 +88,6 @@ class Upsert:
             if isinstance(field, HiddenField)
         }
         self._update_fields = _update_fields(self._serializer_columns[0], update_fields)
-        self._memo = Memo()
         self._references = References(serializer, target.model, target.using)
         self._cells = Cells(serializer, target.null_values) if target.text else None
         reason = per_row_reason(
@@ -138,7 +136,7 @@ class Upsert:
                 f"transaction.atomic(using={using!r})."
             )
 
-        entries = [Entry(row, self._data(row)) for row in rows]
+        entries = [Entry(r, self._data(r), i) for i, r in enumerate(rows)]
 
         if entries:
             self._write(entries)
@@ -175,7 +173,7 @@ class Upsert:
             using=target.using,
             key=fields.columns,
             partial=self.verb.partial,
-            memo=self._memo,
+            update_fields=self._update_fields,
         )
         batch = Batch(
             target,
@@ -207,7 +205,6 @@ class Upsert:
             serializer,
             relations,
             self._fields,
-            self._memo,
             required=not self.verb.creates,
         )
 

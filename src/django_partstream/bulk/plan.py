@@ -1,10 +1,9 @@
 """Many rows through DRF's own validation, with its look-ups answered in bulk.
 
-Each row runs the stock `run_validation` of one serializer. Only where a field or a
-validator would ask the database is it given the answers of a query made for the whole
-batch; what such a query cannot answer falls through to the stock one. So values,
-errors and codes are DRF's, whatever its version, and the queries of a batch are few
-and constant.
+What a `Judge` can tell of whole columns is told of whole columns; every other row runs
+the stock fields and hooks of one serializer, given the answers of queries made for the
+batch. So values, errors and codes are DRF's, whatever its version, and the queries of a
+batch are few and constant.
 
 Rows of a batch are judged before any of them is written. One whose judgement could
 depend on what an earlier row of the batch writes is not judged at all: the batch ends
@@ -17,52 +16,48 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError
 from django.db.models import prefetch_related_objects
-from rest_framework.exceptions import ValidationError
-from rest_framework.fields import get_error_detail
 from rest_framework.validators import UniqueTogetherValidator
 
-from .memo import Memo
-from .outcome import RowError, row_errors
+from .judge import UNSTORABLE, UNSTORABLE_ERROR, Candidate, Judge, Verdict
 from .related import Relations
-from .uniqueness import Checks, free_key, together_sources
+from .table import Table
+from .uniqueness import Checks, Question, together_sources
 from .watch import TableWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
 
     from .columns import Column
-    from .uniqueness import Question
 
 __all__ = ("UNSTORABLE", "UNSTORABLE_ERROR", "Candidate", "Plan", "Verdict")
 
-# What DRF lets through and no database could hold: an integer of 400 bits, a NUL in a
-# slug. Row by row, each would be a 500.
-UNSTORABLE = (ArithmeticError, DataError, UnicodeError)
-UNSTORABLE_ERROR = RowError(
-    "", "invalid", "This row has a value that cannot be stored."
-)
 
+@dataclasses.dataclass(slots=True)
+class _Judged:
+    """Verdicts that suppose that every key is free."""
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row to be validated: as a new one, or as a change of a stored one."""
+    #: How many of the rows are judged.
+    count: int
+    #: Of the rows that were looked at by themselves, by index.
+    verdicts: dict[int, Verdict]
+    #: What they asked.
+    questions: dict[int, list[Question]]
+    #: Indexes of the rows of each judge, and the keys that those ask for by check.
+    groups: list[tuple[Judge, list[int], list[tuple[Any, list[Any]]]]]
 
-    data: Any
-    instance: Model | None = None
+    def asked(self) -> Iterator[tuple[int, Any, Any]]:
+        """Row, check and key of all that was asked of columns."""
+        for _, indexes, asked in self.groups:
+            for check, keys in asked:
+                for index, key in zip(indexes, keys, strict=True):
+                    if key is None or index in self.verdicts or index >= self.count:
+                        continue
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
-    """What validation said of a row: its values, or errors."""
-
-    values: dict[str, Any] | None
-    errors: tuple[RowError, ...] = ()
+                    yield index, check, key
 
 
 class Plan:
@@ -71,7 +66,7 @@ class Plan:
     `get_serializer(data=…, partial=…)` makes the serializers: one for rows that are
     new, one, `partial` or not, for those that change a stored row. `key` names the
     columns that rows are written by; whether it is taken is not asked (see
-    `free_key`).
+    `free_key`). Of rows that change a stored one, only `update_fields` count, if given.
     """
 
     def __init__(
@@ -82,36 +77,44 @@ class Plan:
         using: str,
         key: Sequence[Column] = (),
         partial: bool = True,
-        memo: Memo | None = None,
+        update_fields: frozenset[str] | None = None,
     ) -> None:
-        self._memo = memo or Memo()
+        self.table = Table(model)
         self.watch = TableWatch(model, using)
         self.relations = Relations(self.watch)
         self.checks = Checks()
-        self._new = self._prepared(get_serializer(data={}), key)
-        self._stored = self._prepared(get_serializer(data={}, partial=partial), key)
-        self._compared = _compared_relations(self._stored, model)
-
-    def _prepared(
-        self, serializer: Serializer[Any], key: Sequence[Column]
-    ) -> Serializer[Any]:
-        free_key(serializer, key)
-        self.relations.attach(serializer)
-        self.checks.attach(serializer)
-        self._memo.attach(serializer)
-
-        return serializer
+        self._update_fields = update_fields
+        self._new, self._stored = (
+            Judge(
+                serializer,
+                key=key,
+                relations=self.relations,
+                checks=self.checks,
+            )
+            for serializer in (
+                get_serializer(data={}),
+                get_serializer(data={}, partial=partial),
+            )
+        )
+        self._compared = _compared_relations(self._stored.serializer, model)
 
     @property
     def sources(self) -> list[str]:
         """What the serializer may write to."""
-        fields: Any = self._new.fields.values()
+        fields: Any = self._new.serializer.fields.values()
 
         return [field.source for field in fields if not field.read_only]
 
     def prime(self, rows: Sequence[Any]) -> None:
         """Load what these rows refer to, for all that is validated from here on."""
-        self.relations.load(self._new, rows)
+        self.relations.load(self._new.serializer, rows)
+        self._new.prime(rows)
+        self._stored.prime(rows, self._update_fields, self._new)
+
+    def column(self, name: str) -> list[Any] | None:
+        """What the primed rows have for a field: values, ABSENT or UNSURE. None where
+        more than the field has a say."""
+        return self._new.column(name)
 
     def validate(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """A verdict for each row, in order, as if every earlier one that is valid had
@@ -124,9 +127,29 @@ class Plan:
         self._fetch_compared(candidates)
         self.checks.ask()
         judged = self._judge(candidates)
-        self.checks.answer(q for _, questions in judged for q in questions)
+        wanted: dict[Any, set[Any]] = {}
 
-        return self._settle(candidates, judged)
+        for _, check, key in judged.asked():
+            wanted.setdefault(check, set()).add(key)
+
+        for questions in judged.questions.values():
+            for question in questions:
+                wanted.setdefault(question.check, set()).add(question.key)
+
+        self.checks.load(wanted)
+        count = self._settle(candidates, judged, wanted)
+
+        return self._verdicts(candidates[:count], judged)
+
+    def values(self, candidate: Candidate, verdict: Verdict) -> dict[str, Any]:
+        """The validated data of a valid row."""
+        if verdict.values is not None:
+            return verdict.values
+
+        return self._judge_of(candidate).values([candidate.place])[0]
+
+    def _judge_of(self, candidate: Candidate) -> Judge:
+        return self._new if candidate.instance is None else self._stored
 
     def _fetch_compared(self, candidates: Sequence[Candidate]) -> None:
         # The stock unique-together validator compares with `instance.account`, not
@@ -136,74 +159,139 @@ class Plan:
         if stored and self._compared:
             prefetch_related_objects(stored, *self._compared)
 
-    def _judge(
-        self, candidates: Sequence[Candidate]
-    ) -> list[tuple[Verdict, list[Question]]]:
-        judged: list[tuple[Verdict, list[Question]]] = []
-        written = False
+    def _judge(self, candidates: Sequence[Candidate]) -> _Judged:
+        judged = _Judged(len(candidates), {}, {}, [])
+        doubtful: set[int] = set()
 
-        with self.watch.watching():
-            for candidate in candidates:
-                self.watch.hit = False
-                self.checks.questions = []
-                verdict = self._run(candidate)
+        for judge, is_new in ((self._new, True), (self._stored, False)):
+            indexes = [
+                i for i, c in enumerate(candidates) if (c.instance is None) is is_new
+            ]
 
-                if self.watch.hit and written:
-                    break
+            if indexes:
+                found, asked = judge.doubtful(
+                    [candidates[i].place for i in indexes],
+                    [candidates[i].instance for i in indexes],
+                )
+                doubtful.update(indexes[place] for place in found)
+                judged.groups.append((judge, indexes, asked))
 
-                judged.append((verdict, self.checks.questions))
-                written = written or verdict.values is not None
+        self._look(candidates, sorted(doubtful), judged)
 
         return judged
+
+    def _look(
+        self, candidates: Sequence[Candidate], indexes: Sequence[int], judged: _Judged
+    ) -> None:
+        """At rows by themselves."""
+        accepted = False
+
+        with self.watch.watching():
+            for nth, index in enumerate(indexes):
+                self.watch.hit = False
+                questions: list[Question] = []
+                self.checks.questions = questions
+                candidate = candidates[index]
+                verdict = self._judge_of(candidate).judge(candidate)
+
+                # Any earlier row that was not looked at is accepted.
+                if self.watch.hit and (accepted or index > nth):
+                    judged.count = index
+
+                    return
+
+                judged.verdicts[index] = verdict
+                judged.questions[index] = questions
+                accepted = accepted or verdict.is_valid
 
     def _settle(
         self,
         candidates: Sequence[Candidate],
-        judged: list[tuple[Verdict, list[Question]]],
-    ) -> list[Verdict]:
-        verdicts: list[Verdict] = []
+        judged: _Judged,
+        wanted: dict[Any, set[Any]],
+    ) -> int:
+        """How many rows are judged for good, knowing what was asked."""
+        if not wanted or self._is_all_free(judged, wanted):
+            return judged.count
+
+        questions = dict(judged.questions)
+
+        for index, check, key in judged.asked():
+            instance = candidates[index].instance
+            excluded = None if instance is None else instance.pk
+            questions.setdefault(index, []).append(Question(check, key, excluded))
+
         written = False
         taken: set[Any] = set()
         changed: set[Any] = set()
 
-        for candidate, (verdict, questions) in zip(candidates, judged, strict=False):
-            wants = {question.wanted() for question in questions}
-            holders = {pk for question in questions for pk in question.holders()}
+        for index in range(judged.count):
+            candidate = candidates[index]
+            asked = questions.get(index, ())
+            wants = {question.wanted() for question in asked}
+            holders = {pk for question in asked for pk in question.holders()}
 
             if wants & taken or holders & changed:
-                break
+                return index
 
-            if holders or any(question.is_unknown for question in questions):
+            if holders or any(question.is_unknown for question in asked):
                 with self.watch.watching():
-                    verdict = self._run(candidate)
+                    verdict = self._judge_of(candidate).judge(candidate)
 
                 if self.watch.hit and written:
-                    break
+                    return index
 
-            verdicts.append(verdict)
+                judged.verdicts[index] = verdict
 
-            if verdict.values is not None:
+            known = judged.verdicts.get(index)
+
+            if known is None or known.is_valid:
                 written = True
                 taken |= wants
 
                 if candidate.instance is not None:
                     changed.add(candidate.instance.pk)
 
+        return judged.count
+
+    def _is_all_free(self, judged: _Judged, wanted: dict[Any, set[Any]]) -> bool:
+        """Whether nobody has what was asked for, and no two rows want the same."""
+        if any(check.holders or check.unknown for check in wanted):
+            return False
+
+        orders = {check.columns: check.ordered for check in wanted}
+
+        if any(check.ordered != orders[check.columns] for check in wanted):
+            return False
+
+        numbers = {check: [*orders].index(check.columns) for check in wanted}
+        asked = [(numbers[check], key) for _, check, key in judged.asked()]
+        asked += (
+            (numbers[question.check], question.key)
+            for questions in judged.questions.values()
+            for question in questions
+        )
+
+        return len({*asked}) == len(asked)
+
+    def _verdicts(
+        self, candidates: Sequence[Candidate], judged: _Judged
+    ) -> list[Verdict]:
+        verdicts: list[Any] = [judged.verdicts.get(i) for i in range(len(candidates))]
+
+        for verdict in filter(None, verdicts):
+            if verdict.values is not None:
+                verdict.record = self.table.record(verdict.values)
+
+        for judge, indexes, _ in judged.groups:
+            clean = [i for i in indexes if i < len(verdicts) and verdicts[i] is None]
+            places = [candidates[i].place for i in clean]
+            records = judge.records(self.table, places) if places else []
+
+            for index, record in zip(clean, records, strict=True):
+                verdicts[index] = Verdict(True, record=record)
+
         return verdicts
-
-    def _run(self, candidate: Candidate) -> Verdict:
-        serializer = self._new if candidate.instance is None else self._stored
-        serializer.instance = candidate.instance
-        serializer.initial_data = candidate.data
-
-        try:
-            return Verdict(serializer.run_validation(candidate.data))
-        except ValidationError as error:
-            return Verdict(None, row_errors(error.detail))
-        except DjangoValidationError as error:
-            return Verdict(None, row_errors(get_error_detail(error)))
-        except UNSTORABLE:
-            return Verdict(None, (UNSTORABLE_ERROR,))
 
 
 def _compared_relations(

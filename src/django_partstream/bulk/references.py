@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from rest_framework.serializers import Serializer
 
-    from .columns import Column
-
 __all__ = ("References", "unverified")
 
 
@@ -54,7 +52,7 @@ class References:
         is_late = connections[using].vendor == "sqlite"
         self._columns = [*unverified(serializer, model)] if is_late else []
 
-    def dangling(self, records: Sequence[Mapping[Column, Any]]) -> set[int]:
+    def dangling(self, records: Sequence[Mapping[str, Any]]) -> set[int]:
         """Which of the records, by index, refer to what does not exist."""
         return {
             index for column in self._columns for index in self._of(column, records)
@@ -63,14 +61,14 @@ class References:
     def _of(
         self,
         column: models.ForeignKey[Any, Any],
-        records: Sequence[Mapping[Column, Any]],
+        records: Sequence[Mapping[str, Any]],
     ) -> Iterator[int]:
         target = column.target_field
         rows = target.model._base_manager.using(self._using)
         keys = {
-            index: (cols.identity(target, record[column]),)
+            index: (cols.identity(target, record[column.attname]),)
             for index, record in enumerate(records)
-            if record.get(column) is not None
+            if record.get(column.attname) is not None
         }
         found = Finder(rows, (target,), primary_keys).find({*keys.values()})
 
@@ -80,8 +78,9 @@ class References:
 
     def dangles(self, instance: models.Model) -> bool:
         """Whether a stored instance refers to what does not exist."""
-        record: dict[Column, Any] = {
-            column: getattr(instance, column.attname) for column in self._columns
+        record: dict[str, Any] = {
+            column.attname: getattr(instance, column.attname)
+            for column in self._columns
         }
 
         return bool(self.dangling([record]))

@@ -3,6 +3,7 @@ each row."""
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
@@ -11,8 +12,11 @@ from django.db.models import Manager, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 from rest_framework.relations import PrimaryKeyRelatedField, SlugRelatedField
+from rest_framework.validators import UniqueValidator
 
 from . import columns as cols
+from .compiled.fields import stock_kind
+from .compiled.reading import UNSURE, Reading
 from .matching import Finder, instances
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ("Relations",)
 
 # What a related field hands to its look-up, and a column can be asked about.
-SCALARS = (str, int, float)
+SCALARS = (str, int, float, uuid.UUID)
 # No key can be made of the value: what is wrong with it, DRF says.
 UNREADABLE = (
     ArithmeticError,
@@ -78,6 +82,29 @@ class Relations:
 
         for field in _related_fields(serializer):
             self._load(field, rows)
+
+    def reading(self, field: Any) -> Reading | None:
+        """How to read a stock field's column, now that all is loaded."""
+        is_compiled = (
+            stock_kind(type(field)) in (PrimaryKeyRelatedField, SlugRelatedField)
+            and getattr(field, "pk_field", None) is None
+            and _has_own_queryset(field)
+            and all(type(v) is UniqueValidator for v in field.validators)
+        )
+        related = self._loaded.get(field.field_name)
+
+        if related is None or not is_compiled:
+            return None
+
+        null = None if field.allow_null else UNSURE
+
+        def of_key(value: Any) -> Any:
+            return related.found(value)
+
+        def of_text(value: str) -> Any:
+            return related.found(value) if value else null
+
+        return Reading(one={float: of_key, int: of_key, str: of_text}, null=null)
 
     def _load(self, field: Any, rows: Sequence[Any]) -> None:
         queryset = type(field).get_queryset(field)
@@ -136,6 +163,10 @@ class _Related:
             raise self._queryset.model.DoesNotExist
 
         return self._objects.get(key, empty)
+
+    def found(self, value: Any) -> Any:
+        """The object, or UNSURE."""
+        return self._objects.get(self._key(value), UNSURE)
 
     def _key(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, SCALARS):
@@ -210,10 +241,12 @@ def _given(field: Any, rows: Sequence[Any]) -> Iterator[Any]:
     """What the rows hold for a related field, as it looks it up."""
     pk_field = getattr(field, "pk_field", None)
 
-    for row in rows:
-        value = row.get(field.field_name) if hasattr(row, "get") else None
+    cells = [row.get(field.field_name) for row in rows if hasattr(row, "get")]
+    # By type: True is equal to 1, and no key.
+    plain = {(kind, cell) for cell in cells if (kind := type(cell)) in SCALARS}
 
-        if value is None or value == "":
+    for _, value in plain:
+        if value == "":
             continue
 
         if pk_field is not None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from types import SimpleNamespace
+from operator import attrgetter
+from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models
 
 from . import columns as cols
+from .compiled.reading import ABSENT, Absent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .columns import Column
 
@@ -48,17 +50,49 @@ class Table:
         self.columns = [c for c in model._meta.concrete_fields if not c.generated]
         self._writable = frozenset(self.columns)
         self._scalars = {
-            source: column
+            source: column.attname
             for source, column in self._by_source.items()
             if column in self._writable and not column.is_relation
         }
+        #: By the names under which a record holds them.
+        self.by_name = {column.attname: column for column in self.columns}
         self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
         self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
 
-    def record(self, values: dict[str, Any]) -> dict[Column, Any] | None:
-        """The columns and their values; None where not all are plain values of
+    def column(
+        self, source: str, cells: Sequence[Any]
+    ) -> tuple[str, Sequence[Any]] | None:
+        """The name of the column and what it is to hold; None where not all are plain
+        values of it. ABSENT stays as it is."""
+        kinds = {*map(type, cells)} - {Absent}
+
+        if kinds <= PLAIN and source in self._scalars:
+            return self._scalars[source], cells
+
+        column = self._by_source.get(source)
+
+        if (
+            not isinstance(column, models.ForeignKey)
+            or column not in self._writable
+            or source != column.name
+            or not all(
+                kind is NoneType or issubclass(kind, models.Model) for kind in kinds
+            )
+        ):
+            return None
+
+        key = attrgetter(column.target_field.attname)
+        keys = [c if c is None or c is ABSENT else key(c) for c in cells]
+
+        if any(k is None and c is not None for k, c in zip(keys, cells, strict=True)):
+            return None
+
+        return column.attname, keys
+
+    def record(self, values: dict[str, Any]) -> dict[str, Any] | None:
+        """The columns' names and values; None where not all are plain values of
         columns, as `Model(**values)` and `setattr` might still take them."""
-        record: dict[Column, Any] = {}
+        record: dict[str, Any] = {}
 
         for source, value in values.items():
             if type(value) in PLAIN and source in self._scalars:
@@ -68,7 +102,11 @@ class Table:
 
             column = self._by_source.get(source)
 
-            if column not in self._writable or hasattr(value, "resolve_expression"):
+            if (
+                column is None
+                or column not in self._writable
+                or hasattr(value, "resolve_expression")
+            ):
                 return None
 
             is_object = isinstance(value, models.Model)
@@ -77,44 +115,46 @@ class Table:
             if is_object != wants_object and value is not None:
                 return None
 
-            record[column] = cols.raw(column, value)
+            record[column.attname] = cols.raw(column, value)
 
-            if is_object and record[column] is None:
+            if is_object and record[column.attname] is None:
                 return None
 
         return record
 
-    def changes(self, instance: models.Model, record: dict[Column, Any]) -> set[Column]:
+    def changes(self, instance: models.Model, record: dict[str, Any]) -> set[str]:
         """The columns that an update with this would change."""
         changed = {
-            column
-            for column, value in record.items()
-            if cols.differs(column, getattr(instance, column.attname), value)
+            name
+            for name, value in record.items()
+            if cols.differs(self.by_name[name], getattr(instance, name), value)
         }
 
-        return changed.union(self._auto)
+        return changed.union(column.attname for column in self._auto)
 
-    def touch(self, instance: models.Model, record: dict[Column, Any]) -> None:
+    def touch(self, instance: models.Model, record: dict[str, Any]) -> None:
         """Add what every update sets."""
         for column in self._auto:
-            record[column] = column.pre_save(instance, add=False)
+            record[column.attname] = column.pre_save(instance, add=False)
 
-    def complete(self, record: dict[Column, Any]) -> None:
+    def complete(self, record: dict[str, Any]) -> None:
         """Add what every new row has: defaults, dates of creation."""
         for column in self.columns:
-            if column not in record:
+            if column.attname not in record:
                 default = column.get_default()
 
                 # A default of the database: the column is left out.
                 if not hasattr(default, "resolve_expression"):
-                    record[column] = default
+                    record[column.attname] = default
 
         new = SimpleNamespace()
 
         for column in self._auto_add + self._auto:
-            record[column] = column.pre_save(cast("models.Model", new), add=True)
+            record[column.attname] = column.pre_save(
+                cast("models.Model", new), add=True
+            )
 
-        pk = self._model._meta.pk
+        pk = self._model._meta.pk.attname
 
         # The database makes one.
         if record.get(pk, 0) is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework.validators import UniqueTogetherValidator, UniqueValidator
 
 from . import columns as cols
+from .compiled.unique import Together
 from .matching import Finder, primary_keys
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from .columns import Column
     from .matching import Key
 
-__all__ = ("Checks", "Question", "free_key", "together_sources", "without_uniqueness")
+__all__ = (
+    "Attached",
+    "Checks",
+    "Question",
+    "free_key",
+    "together_sources",
+    "without_uniqueness",
+)
 
 
 class Question:
@@ -63,17 +71,20 @@ class Checks:
         self.questions: list[Question] = []
         self._all: list[_Check] = []
 
-    def attach(self, serializer: Serializer[Any]) -> None:
+    def attach(self, serializer: Serializer[Any]) -> Attached:
         """Let the serializer's uniqueness validators ask here. Those of a kind that is
         not stock, or with a condition, go on asking the database."""
+        attached = Attached()
+
         for field in serializer.fields.values():
             source = field.source_attrs[-1] if field.source_attrs else ""
 
             for index, validator in enumerate(field.validators):
                 if _is_stock_unique(validator):
-                    field.validators[index] = self._checked(
-                        validator, [source], [f"{source}__exact"]
-                    )
+                    checked = self._checked(validator, [source], [f"{source}__exact"])
+                    field.validators[index] = checked
+
+                attached.add_to_field(str(field.field_name), field.validators[index])
 
         for index, validator in enumerate(serializer.validators):
             if _is_stock_together(validator):
@@ -81,6 +92,10 @@ class Checks:
                 serializer.validators[index] = self._checked(
                     validator, sources, sources
                 )
+
+            attached.add_to_rows(serializer, serializer.validators[index])
+
+        return attached
 
     def _checked(
         self, validator: Any, sources: Sequence[str], lookups: Sequence[str]
@@ -118,8 +133,62 @@ class Checks:
         for question in questions:
             keys.setdefault(question.check, set()).add(question.key)
 
+        self.load(keys)
+
+    def load(self, keys: Mapping[_Check, set[Key]]) -> None:
+        """As `answer`, of keys."""
+        self.asking = False
+
         for check, wanted in keys.items():
             check.load(wanted)
+
+
+class Attached:
+    """What a serializer's validators ask, as far as it can be asked for columns."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, list[_Check]] = {}
+        #: Fields of which one validator has to be called for every row.
+        self.unknown_fields: set[str] = set()
+        self.rows: list[Together] = []
+        #: Whether there is a validator of rows that has to be called for each.
+        self.has_unknown = False
+
+    def add_to_field(self, name: str, validator: Any) -> None:
+        queryset = getattr(validator, "queryset", None)
+
+        if isinstance(queryset, _Asked):
+            self.fields.setdefault(name, []).append(queryset.check)
+        elif isinstance(validator, UniqueValidator) and not isinstance(queryset, _Free):
+            self.unknown_fields.add(name)
+
+    def add_to_rows(self, serializer: Serializer[Any], validator: Any) -> None:
+        queryset = getattr(validator, "queryset", None)
+        check = queryset.check if isinstance(queryset, _Asked) else None
+
+        if not (check or isinstance(queryset, _Free)):
+            self.has_unknown = True
+
+            return
+
+        fields: Any = serializer.fields
+        sources = together_sources(serializer, validator)
+        columns = tuple(
+            column
+            for source in sources
+            if (column := cols.column_of(serializer.Meta.model, source)) is not None  # type: ignore[attr-defined]
+            and cols.holds_primary_keys(column)
+        )
+
+        if (
+            len(columns) < len(sources)
+            or sources != list(validator.fields)
+            or any(fields[name].read_only for name in validator.fields)
+            or getattr(validator, "nulls_distinct", None) is False
+        ):
+            self.has_unknown = True
+        else:
+            self.rows.append(Together(check, tuple(sources), columns))
 
 
 class _Check:
@@ -172,7 +241,7 @@ class _Asked:
     def __init__(
         self, check: _Check, real: Any, key: Key | None = None, excluded: Any = None
     ) -> None:
-        self._check = check
+        self.check = check
         self._real = real
         self._key = key
         self._excluded = excluded
@@ -181,12 +250,12 @@ class _Asked:
         return self
 
     def filter(self, *args: Any, **kwargs: Any) -> Any:
-        key = None if args or self._key else self._check.key(kwargs)
+        key = None if args or self._key else self.check.key(kwargs)
 
         if key is None:
             return self._real.filter(*args, **kwargs)
 
-        return _Asked(self._check, _Later(self._real, "filter", kwargs), key)
+        return _Asked(self.check, _Later(self._real, "filter", kwargs), key)
 
     def exclude(self, *args: Any, **kwargs: Any) -> Any:
         if args or self._key is None or list(kwargs) != ["pk"]:
@@ -194,16 +263,16 @@ class _Asked:
 
         later = _Later(self._real, "exclude", kwargs)
 
-        return _Asked(self._check, later, self._key, kwargs["pk"])
+        return _Asked(self.check, later, self._key, kwargs["pk"])
 
     def exists(self) -> bool:
         if self._key is None:
             return bool(self._real.exists())
 
-        question = Question(self._check, self._key, self._excluded)
+        question = Question(self.check, self._key, self._excluded)
 
-        if self._check.checks.asking:
-            self._check.checks.questions.append(question)
+        if self.check.checks.asking:
+            self.check.checks.questions.append(question)
 
             return False
 

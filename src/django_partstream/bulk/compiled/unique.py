@@ -1,0 +1,133 @@
+"""Uniqueness checks of whole columns: which key each row asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import uuid
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from django_partstream.bulk import columns as cols
+
+from .reading import ABSENT, Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django.db.models import Model
+
+    from django_partstream.bulk.columns import Column
+
+__all__ = ("Together", "field_keys", "identities", "together_keys")
+
+# Of these, the value is its own identity.
+PLAIN = frozenset(
+    {
+        Absent,
+        NoneType,
+        bool,
+        datetime.date,
+        datetime.timedelta,
+        decimal.Decimal,
+        float,
+        int,
+        str,
+        uuid.UUID,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Together:
+    """A validator of rows that asks whether these sources have their values already."""
+
+    #: What is asked; None where the answer is known to be no.
+    check: Any
+    sources: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+    """Equal for values that are equal in Python, and hashable."""
+    if {*map(type, cells)} <= PLAIN:
+        return cells
+
+    return [
+        cell if cell is None or cell is ABSENT else cols.identity(column, cell)
+        for cell in cells
+    ]
+
+
+def field_keys(
+    column: Column, cells: Sequence[Any], *, is_blank_exempt: bool
+) -> list[tuple[Any] | None]:
+    """The key that each row asks for; None where its field runs no validators."""
+    exempt = (None, ABSENT, "") if is_blank_exempt else (None, ABSENT)
+    found = identities(column, cells)
+
+    if {*map(type, cells)}.isdisjoint((Absent, NoneType)) and "" not in exempt:
+        return [(value,) for value in found]
+
+    return [
+        None if any(value is e for e in exempt[:2]) or value in exempt[2:] else (value,)
+        for value in found
+    ]
+
+
+def together_keys(
+    columns: Sequence[Column],
+    cells: Sequence[Sequence[Any]],
+    instances: Iterable[Model | None],
+) -> tuple[list[tuple[Any, ...] | None], list[int]]:
+    """The keys; and the rows, by index, of which the validator itself must tell."""
+    given = [
+        [cols.raw(column, cell) for cell in part] if column.is_relation else part
+        for column, part in zip(columns, cells, strict=True)
+    ]
+    found = [identities(c, part) for c, part in zip(columns, given, strict=True)]
+    keys: list[tuple[Any, ...] | None] = []
+    unsure: list[int] = []
+    rows = zip(zip(*found, strict=True), zip(*given, strict=True), strict=True)
+
+    for index, ((key, values), instance) in enumerate(
+        zip(rows, instances, strict=True)
+    ):
+        asked = key if instance is None else _resolved(columns, key, values, instance)
+
+        if asked is None:
+            keys.append(None)
+        elif ABSENT in asked:
+            keys.append(None)
+            unsure.append(index)
+        elif None in asked:
+            # DRF's releases differ about nulls in stored rows.
+            keys.append(None)
+
+            if instance is not None:
+                unsure.append(index)
+        else:
+            keys.append(asked)
+
+    return keys, unsure
+
+
+def _resolved(
+    columns: Sequence[Column],
+    key: tuple[Any, ...],
+    values: tuple[Any, ...],
+    instance: Model,
+) -> tuple[Any, ...] | None:
+    """What the stored row would have; None where nothing of it changes."""
+    stored = [getattr(instance, column.attname) for column in columns]
+
+    if all(
+        new is ABSENT or new == old for new, old in zip(values, stored, strict=True)
+    ):
+        return None
+
+    return tuple(
+        cols.identity(column, old) if new is ABSENT else new
+        for column, old, new in zip(columns, stored, key, strict=True)
+    )
