@@ -58,7 +58,7 @@ async def test_six_sync_parts_take_the_time_of_one_and_leave_no_connection(
     await asyncio.gather(*(pool.run(sleep, 0.2) for _ in range(6)))
 
     # In quiet it is 0.21 s; one after the other it would be 1.2 s.
-    assert time.perf_counter() - started < 0.8
+    assert time.perf_counter() - started < 1.0
     await asyncio.to_thread(pool.close)
 
     if how != "pool":

@@ -201,14 +201,15 @@ class Pool:
 
         with self._lock:
             missing = self._ready() - self._coming
-            is_quick = self._taken - taken >= QUICK_CALLS
+            # Where not even the one has come, more of them would not come sooner.
+            is_early = self._coming > 0 or self._taken - taken >= QUICK_CALLS
 
-            if not is_quick:
+            if not is_early:
                 for _ in range(missing):
                     if not self._summon():
                         return
 
-        if is_quick and missing > 0:
+        if is_early and missing > 0:
             self._watch(inbox)
 
     def _let_go(self, call: Call) -> None:
