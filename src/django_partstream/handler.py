@@ -46,18 +46,15 @@ CODES = {
 MEMBERS = frozenset({"type", "title", "status", "detail", "code"})
 
 
-def respond(
-    scope: dict[str, Any], *, own_thread: bool = True
-) -> AbstractAsyncContextManager[HttpResponseBase]:
+def respond(scope: dict[str, Any]) -> AbstractAsyncContextManager[HttpResponseBase]:
     """The response to a GET of this ASGI scope; it is closed, and its request finished,
     when the context is left.
 
     A stream may have hours before it, so that the thread of the request and its
     connections are given back as soon as the response is there, unless the
-    response says `holds_request_thread`. Without `own_thread` it runs in the thread of
-    the request that asks, and in its transaction.
+    response says `holds_request_thread`.
     """
-    return _handler().respond(scope, own_thread=own_thread)
+    return _handler().respond(scope)
 
 
 def problem_of_response(response: HttpResponseBase) -> Problem:
@@ -128,14 +125,11 @@ class _Handler(ASGIHandler):
     """Django's own handler, less the reading of a body and the sending of an answer."""
 
     @contextlib.asynccontextmanager
-    async def respond(
-        self, scope: dict[str, Any], *, own_thread: bool
-    ) -> AsyncIterator[HttpResponseBase]:
+    async def respond(self, scope: dict[str, Any]) -> AsyncIterator[HttpResponseBase]:
         response: HttpResponseBase | None = None
-        thread = _own_thread if own_thread else contextlib.nullcontext
 
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(thread())
+            await stack.enter_async_context(_thread_of_its_own())
             set_script_prefix(get_script_prefix(scope))
             await signals.request_started.asend(sender=self.__class__, scope=scope)
 
@@ -149,12 +143,12 @@ class _Handler(ASGIHandler):
 
                 if not getattr(response, "holds_request_thread", False):
                     await stack.aclose()
-                    await stack.enter_async_context(thread())
+                    await stack.enter_async_context(_thread_of_its_own())
 
                 yield response
             finally:
                 # There is one already, unless a cancel came between the two.
-                async with ThreadSensitiveContext() if own_thread else thread():
+                async with ThreadSensitiveContext():
                     if response is None:
                         await signals.request_finished.asend(sender=self.__class__)
                     else:
@@ -162,7 +156,7 @@ class _Handler(ASGIHandler):
 
 
 @contextlib.asynccontextmanager
-async def _own_thread() -> AsyncIterator[None]:
+async def _thread_of_its_own() -> AsyncIterator[None]:
     """Run the thread-sensitive code of this scope in one thread, which ends with it
     and leaves no connection."""
     async with ThreadSensitiveContext():

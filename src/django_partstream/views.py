@@ -150,7 +150,7 @@ class ProgressiveView(StreamableView):
 
         owed = opening.owed
         names, gone = (plan.names, ()) if owed is None else owed.of(plan.names)
-        is_live = live.is_wanted(request)
+        is_live = self._wants_live(request)
         # Whoever comes back may have missed changes of what it was sent.
         parts = [
             part
@@ -202,6 +202,9 @@ class ProgressiveView(StreamableView):
         if not live.is_check(request):
             super().check_throttles(request)
 
+    def _wants_live(self, request: Any) -> bool:
+        return self.wants_stream(request) and live.is_wanted(request)
+
     def _open(self, request: Any) -> _Opening:
         """In the thread of the request, which knows of its transaction."""
         binding = _binding(self, request)
@@ -234,7 +237,7 @@ class ProgressiveView(StreamableView):
             return cursors.read(token, binding, ttl=ttl)
         except CursorExpiredError:
             # A live stream outlives its cursors, and is simply asked for again.
-            if live.is_wanted(request):
+            if self._wants_live(request):
                 return None
 
             raise
@@ -291,11 +294,12 @@ def _carried(query: QueryDict) -> str:
 
 
 def _restored(first: str, own: QueryDict) -> QueryDict:
-    """The first request's query; a follow-up's own chunk_size counts."""
+    """The first request's query; a follow-up's own chunk_size and live count."""
     query = QueryDict(first, mutable=True)
 
-    if "chunk_size" in own:
-        query["chunk_size"] = str(own["chunk_size"])
+    for name in ("chunk_size", "live"):
+        if name in own:
+            query[name] = str(own[name])
 
     return query
 

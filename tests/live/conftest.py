@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_partstream import hub, live
+from django_partstream import hub
 from django_partstream.asgi import get_application
+from django_partstream.live import changes
 from tests.live import views
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def application(settings: Any) -> Any:
 @pytest.fixture
 def prompt(monkeypatch: Any) -> None:
     """Parts are made again at once."""
-    monkeypatch.setattr(live, "PAUSE_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(changes, "PAUSE_SECONDS", (0.001, 0.002))
 
 
 @pytest.fixture(autouse=True)

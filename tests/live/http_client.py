@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("Stream", "opened")
 
 #: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 10.0
+PATIENCE = 4.0
 
 
 class Stream:
@@ -25,6 +25,7 @@ class Stream:
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._text = b""
         self._lines: list[bytes] = []
+        self._ended = False
 
     async def send(self, event: dict[str, Any]) -> None:
         self._events.put_nowait(event)
@@ -45,14 +46,16 @@ class Stream:
         """The next frame, pings apart; None at the end."""
         while True:
             while not self._lines:
+                if self._ended:
+                    return None
+
                 async with asyncio.timeout(PATIENCE):
                     event = await self._events.get()
 
                 self._text += event.get("body", b"")
                 *self._lines, self._text = self._text.split(b"\n")
 
-                if not (event.get("more_body") or self._lines):
-                    return None
+                self._ended = not event.get("more_body")
 
             frame = json.loads(self._lines.pop(0))
 

@@ -16,5 +16,8 @@ urlpatterns = [
     path("staff/", views.Staff.as_view()),
     path("model-permission/", views.ModelPermission.as_view()),
     path("throttled/", views.Throttled.as_view()),
+    path("totals/", views.Totals.as_view()),
+    path("bearer/", views.Bearer.as_view()),
+    path("owned/<int:pk>/", views.Owned.as_view()),
     path("request-thread/", views.InRequestThread.as_view()),
 ]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter, defaultdict
 from typing import Any
 
-from rest_framework.authentication import SessionAuthentication, TokenAuthentication
+from django.contrib.auth import get_user_model
+from django.core import signing
+from django.shortcuts import get_object_or_404
+from rest_framework.authentication import (
+    BaseAuthentication,
+    SessionAuthentication,
+    TokenAuthentication,
+)
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import (
     DjangoModelPermissions,
     IsAdminUser,
@@ -14,7 +23,7 @@ from rest_framework.permissions import (
 )
 from rest_framework.throttling import ScopedRateThrottle
 
-from django_partstream import ProgressiveView, lazy
+from django_partstream import ProgressiveView, cached_for, lazy, topics_for
 from tests.app.models import Account
 
 #: What the parts show, for the tests to change.
@@ -81,6 +90,7 @@ class Listed(ProgressiveView):
         return [("items", lazy(self.items, topics=("items",)))]
 
     async def items(self) -> Any:
+        made["items"] += 1
         for item in shown.get("items", []):
             yield item
 
@@ -89,8 +99,6 @@ class Accounts(ProgressiveView):
     """Rows, with the topics of their model."""
 
     def get_parts(self) -> Any:
-        from django_partstream import topics_for
-
         return [
             (
                 "accounts",
@@ -111,8 +119,17 @@ class Staff(Guarded):
     permission_classes = [IsAdminUser]
 
 
+class MayView(DjangoModelPermissions):
+    """DRF's own asks for nothing of who only reads."""
+
+    perms_map = {
+        **DjangoModelPermissions.perms_map,
+        "GET": ["%(app_label)s.view_%(model_name)s"],
+    }
+
+
 class ModelPermission(Guarded):
-    permission_classes = [DjangoModelPermissions]
+    permission_classes = [DjangoModelPermissions, MayView]
     queryset = Account.objects.all()
 
 
@@ -125,10 +142,59 @@ class InRequestThread(ProgressiveView):
     """A part in the thread of the request, each time."""
 
     def get_parts(self) -> Any:
-        import threading
-
         def thread() -> Any:
             made["thread"] += 1
             return [made["thread"], threading.current_thread().name]
 
         return [("thread", lazy(thread, thread="request", topics=("thread",)))]
+
+
+class Totals(ProgressiveView):
+    """A value that all share for an hour."""
+
+    def get_parts(self) -> Any:
+        return [("totals", lazy(self.totals, topics=("orders",)))]
+
+    @cached_for(3600, vary="public")
+    def totals(self) -> Any:
+        made["totals"] += 1
+
+        return shown.get("totals", 0)
+
+
+class WithHeader(BaseAuthentication):
+    """Somebody's own: a signed name in a header, as with JSON web tokens."""
+
+    def authenticate(self, request: Any) -> Any:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+
+        if scheme != "Bearer":
+            return None
+
+        try:
+            name = signing.loads(token, salt="tests.live", max_age=shown.get("age"))
+        except signing.BadSignature as error:
+            raise AuthenticationFailed("The token is not valid.") from error
+
+        return get_user_model().objects.get(username=name), token
+
+    def authenticate_header(self, request: Any) -> str:
+        return "Bearer"
+
+
+class Bearer(Board):
+    authentication_classes = [WithHeader]
+    permission_classes = [IsAuthenticated]
+
+
+class Owned(ProgressiveView):
+    """Of one account, as long as the caller may see it."""
+
+    authentication_classes = [SessionAuthentication]
+
+    def get_parts(self) -> Any:
+        account = get_object_or_404(
+            Account, pk=self.kwargs["pk"], tenant=self.request.user.get_username()
+        )
+
+        return [("name", lazy(lambda: account.name, topics=("orders",)))]

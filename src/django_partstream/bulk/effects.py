@@ -22,6 +22,7 @@ from .references import unverified
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from django.db.models.signals import ModelSignal
     from rest_framework.serializers import Serializer
 
 __all__ = ("deleting_reason", "per_row_reason")
@@ -184,8 +185,8 @@ def _of_model(model: type[models.Model]) -> Iterator[str]:
             yield f"{kind.__name__}.create() is overridden"
 
     for name, signal in SIGNALS.items():
-        if signal.has_listeners(model):
-            yield f"{_receiver(signal, model)} receives {name} of {model.__name__}"
+        for receiver in _receivers(signal, model):
+            yield f"{_name(receiver)} receives {name} of {model.__name__}"
 
     yield from _of_table(model)
 
@@ -228,13 +229,22 @@ def _has_stock_pre_save(column: models.Field[Any, Any]) -> bool:
     return type(column).pre_save.__module__.startswith("django.db.models.")
 
 
-def _receiver(signal: Any, model: type[models.Model]) -> str:
-    live = signal._live_receivers(model)
-    receiver = next(iter([*live[0], *live[1]]), None)
+def _receivers(
+    signal: ModelSignal, model: type[models.Model]
+) -> Iterator[Callable[..., Any]]:
+    """Whoever receives the signal, apart from our own: they hear of rows that are
+    written together in another way."""
+    if not signal.has_listeners(model):
+        return
 
-    if receiver is None:
-        return "A receiver"
+    for receivers in signal._live_receivers(model):
+        for receiver in receivers:
+            unwrapped = inspect.unwrap(receiver)
+            module = str(getattr(unwrapped, "__module__", ""))
 
-    receiver = inspect.unwrap(receiver)
+            if not module.startswith("django_partstream."):
+                yield unwrapped
 
+
+def _name(receiver: Callable[..., Any]) -> str:
     return str(getattr(receiver, "__qualname__", type(receiver).__name__))

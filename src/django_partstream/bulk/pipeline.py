@@ -12,6 +12,7 @@ from django.db import connections
 from django.db.transaction import TransactionManagementError
 from rest_framework.fields import HiddenField
 
+from django_partstream import topics
 from django_partstream.errors import ColumnsError
 
 from . import keys
@@ -20,6 +21,7 @@ from .cells import Cells
 from .effects import per_row_reason
 from .entry import Entry, Target
 from .one_by_one import OneByOne
+from .outcome import Kind
 from .plan import Plan
 from .references import References
 from .related import Relations
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ("Mode", "Target", "Upsert", "csv_columns")
 
 Mode = Literal["batch", "rows"]
+
+#: Outcomes after which the table is another.
+WRITTEN = frozenset({Kind.CREATED, Kind.UPDATED, Kind.DELETED})
 
 
 def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -141,10 +146,14 @@ class Upsert:
         if entries:
             self._write(entries)
 
-        outcomes = [entry.outcome for entry in entries]
-        assert all(outcomes)  # for mypy
+        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
+        assert len(outcomes) == len(entries)
 
-        return [outcome for outcome in outcomes if outcome is not None]
+        if any(outcome.kind in WRITTEN for outcome in outcomes):
+            # No signal was sent for them, unless they were written one by one.
+            topics.publish_model(self._target.model, using=using)
+
+        return outcomes
 
     def _data(self, row: Row) -> Any:
         if self._cells is None or row.errors:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from . import encoding, frames
-from .parts.runner import Resolved, gone_problem
+from django_partstream import encoding, frames
+from django_partstream.parts.runner import Resolved, gone_problem
 
 if TYPE_CHECKING:
-    from .problems import Problem
+    from django_partstream.problems import Problem
 
 __all__ = ("Sent",)
 
