@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.core.cache import cache
@@ -269,8 +270,7 @@ async def test_stream_is_not_continued_for_somebody_else(
     bob = await User.objects.acreate_user("bob")
 
     def sign_in_as_bob() -> None:
-        session = Session.objects.get()
-        store = session.get_session_store_class()(session.session_key)
+        store = SessionStore(Session.objects.get().session_key)
         store["_auth_user_id"] = str(bob.pk)
         store["_auth_user_hash"] = bob.get_session_auth_hash()
         store.save()
