@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
+from django.test import AsyncRequestFactory
 from prometheus_client import CollectorRegistry, generate_latest
 
-from django_partstream import PartEvent, observe, unobserve
+from django_partstream import (
+    PartEvent,
+    ProgressiveView,
+    cached_for,
+    conf,
+    lazy,
+    observe,
+    unobserve,
+)
 from django_partstream.contrib import prometheus
 from django_partstream.parts.observer import mark_cached, notify, watch_cache
+from django_partstream.stream_slots import slots
 
 VIEW = "shop.views.Dashboard"
 
@@ -190,13 +202,93 @@ def test_names_from_data_do_not_become_labels_without_end(registry, metrics):
 
 
 def test_what_the_process_holds_is_read_at_the_scrape(registry, metrics):
-    text = generate_latest(registry).decode()
+    def value(name):
+        return registry.get_sample_value(f"partstream_{name}")
 
-    assert "\npartstream_hub_groups 0.0\n" in text
-    assert "\npartstream_hub_followers 0.0\n" in text
-    assert "\npartstream_hub_unpublished_total " in text
+    before = value("streams_open")
+    slot = slots.take("somebody", 10)
+
+    assert value("streams_open") == before + 1
+
+    slot.give_back()
+
+    assert value("streams_open") == before
+    assert value("threads_most") == conf.current().threads
+    assert value("hub_followers") == 0
+    assert value("hub_unpublished_total") >= 0
+    assert "# HELP partstream_threads Threads for sync parts\n" in (
+        generate_latest(registry).decode()
+    )
 
 
 def test_enabling_twice_in_one_registry_is_refused(registry, metrics):
     with pytest.raises(ValueError, match="Duplicated timeseries"):
         prometheus.enable(registry)
+
+
+class Shop(ProgressiveView):
+    """Parts that end in every way."""
+
+    def get_parts(self):
+        return [
+            ("there", 1),
+            ("cached", lazy(cached_for(60)(lambda: 2))),
+            ("raises", lazy(self.raises)),
+            ("slow", lazy(self.never, timeout=0.01)),
+            ("never", lazy(self.never)),
+        ]
+
+    def raises(self):
+        raise RuntimeError("no")
+
+    async def never(self):
+        await asyncio.Event().wait()
+
+
+async def test_a_stream_tells_how_each_part_ended(registry, metrics, events):
+    request = AsyncRequestFactory().get("/", headers={"Accept": "application/x-ndjson"})
+
+    for _ in range(2):
+        response = await Shop.as_view()(request)
+        stream = aiter(response)
+        text = b""
+
+        # All but the one that never ends.
+        while text.count(b'"type":"part"') + text.count(b'"type":"error"') < 4:
+            text += await anext(stream)
+
+        await stream.aclose()
+        response.close()
+
+    view = f"{Shop.__module__}.{Shop.__qualname__}"
+    started = {told.part for told in events if told.kind == "started"}
+    ended = [told for told in events[len(events) // 2 :] if told.kind != "started"]
+
+    assert {told.view for told in events} == {view}
+    assert started == {"there", "cached", "raises", "slow", "never"}
+    assert {(told.part, told.kind, told.cached, told.code) for told in ended} == {
+        ("there", "finished", False, None),
+        ("cached", "finished", True, None),
+        ("raises", "failed", False, "failed"),
+        ("slow", "failed", False, "timeout"),
+        ("never", "cancelled", False, None),
+    }
+    assert all(told.ms > 0 for told in ended)
+    assert registry.get_sample_value("partstream_parts_running", {"view": view}) == 0
+
+
+async def test_the_times_in_frames_are_those_that_observers_are_told(events):
+    request = AsyncRequestFactory().get(
+        "/?parts=there,raises,slow", headers={"Accept": "application/x-ndjson"}
+    )
+    response = await Shop.as_view()(request)
+    text = b"".join([piece async for piece in response])
+    frames = [json.loads(line) for line in text.splitlines()]
+    response.close()
+
+    told = {event.part: event.ms for event in events if event.kind != "started"}
+    sent = {frame["name"]: frame["ms"] for frame in frames if "ms" in frame}
+
+    assert sent == told
+    assert set(sent) == {"there", "raises", "slow"}
+    assert sent["slow"] >= 10

@@ -46,6 +46,14 @@ class Slots:
 
             return self._held[holder]
 
+    @property
+    def total(self) -> int:
+        """How many are held by everybody."""
+        with self._lock:
+            self._settle()
+
+            return self._held.total()
+
     def _settle(self) -> None:
         while self._returned:
             holder = self._returned.popleft()

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from django_partstream import hub
+from django_partstream import hub, offload
 from django_partstream.parts.observer import observe
+from django_partstream.stream_slots import slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,17 +127,24 @@ class ProcessCollector:
     """What this process holds at the moment of the scrape."""
 
     def collect(self) -> Iterator[Metric]:
-        followed = hub.statistics()
-        yield GaugeMetricFamily(
-            "partstream_hub_groups",
-            "Topics and jobs that this process follows",
-            value=followed.groups,
-        )
-        yield GaugeMetricFamily(
-            "partstream_hub_followers",
-            "Streams and sockets that follow them",
-            value=followed.mailboxes,
-        )
+        threads, followed = offload.statistics(), hub.statistics()
+
+        for name, text, value in (
+            ("streams_open", "Streams and subscriptions", slots.total),
+            ("threads", "Threads for sync parts", threads.threads),
+            ("threads_most", "How many there may be (THREADS)", threads.most),
+            ("thread_calls_running", "Sync calls in a thread", threads.running),
+            ("thread_calls_waiting", "Sync calls without a thread", threads.waiting),
+            (
+                "thread_calls_abandoned",
+                "Sync calls in a thread that nobody waits for any more",
+                threads.abandoned,
+            ),
+            ("hub_groups", "Topics and jobs that are followed", followed.groups),
+            ("hub_followers", "Who follows them", followed.mailboxes),
+        ):
+            yield GaugeMetricFamily(f"partstream_{name}", text, value=value)
+
         yield CounterMetricFamily(
             "partstream_hub_unpublished",
             "Messages that the channel layer did not take",
