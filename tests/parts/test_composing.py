@@ -19,11 +19,13 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.test import RequestFactory
 
-from django_partstream import cached_for, lazy, safe_call, with_timeout
+from django_partstream import cached_for, lazy, offload, safe_call, with_timeout
 from django_partstream.errors import PartTimeoutError, PlanError
 from django_partstream.parts.composing import Composed, as_composed, resolve
 from django_partstream.parts.part import Part
 from django_partstream.parts.runner import Scope, resolve_all
+from tests.offload.databases import for_ever, open_connections
+from tests.settings import TEST_DATABASE
 
 FALLBACK = {"error": "Service unavailable"}
 AROUND: dict[str, Callable[[Any], Any]] = {
@@ -333,6 +335,32 @@ async def test_a_timeout_ends_async_work_and_says_so() -> None:
     assert closed == [True]
     assert await part_of(work) == "timeout"
     assert await part_of(lambda: work()) == "timeout"
+
+
+@pytest.mark.skipif(
+    TEST_DATABASE == "mariadb", reason="statements run to their end there"
+)
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("order", [("safe", "timeout"), ("timeout", "safe", "cached")])
+async def test_a_timeout_ends_the_statement_of_sync_work(order: Any) -> None:
+    fn: Any = for_ever
+
+    for name in reversed(order):
+        fn = AROUND[name](fn)
+
+    assert await part_of(fn) == (FALLBACK if order[0] == "safe" else "timeout")
+
+    async with asyncio.timeout(10):
+        while offload.statistics().abandoned or await running_statements():
+            await asyncio.sleep(0.002)
+
+
+async def running_statements() -> set[int]:
+    if TEST_DATABASE != "postgresql":
+        return set()
+
+    return await asyncio.to_thread(open_connections, state="active")
 
 
 async def test_a_timeout_error_of_the_functions_own_is_a_failure() -> None:
