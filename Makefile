@@ -2,7 +2,7 @@
 
 PORT = 8000
 
-.PHONY: help demo demo-full test test-long bench bench-quick clean
+.PHONY: help demo demo-full test test-long bench bench-quick client clean
 
 help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-long   the same with the long form of the slow suites (an hour)"
 	@echo "make bench       measure everything, write benchmarks/README.md"
 	@echo "make bench-quick measure less, in two minutes, and print it"
+	@echo "make client      the browser's client out of client/*.ts"
 	@echo "make clean       forget the environment and the demo's data"
 
 demo:
@@ -36,6 +37,10 @@ bench:
 bench-quick:
 	@sh .ci/environment bench
 	@exec .venv/bin/python -m benchmarks --quick
+
+client:
+	@sh .ci/environment test
+	@exec .venv/bin/python -m tests.npm
 
 clean:
 	rm -rf .venv var

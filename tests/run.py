@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import playwright
-
 from asgi_example import programs, services
 from asgi_example.processes import StartError
 from tests import npm
@@ -37,9 +35,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Not the script in the environment, which names the folder where it was made.
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as run; run()"
-
-#: Playwright brings its own Node.
-NODE = Path(playwright.__file__).parent / "driver" / "node"
 
 
 @contextlib.contextmanager
@@ -99,7 +94,11 @@ STEPS = (
     ),
     Step(
         name="javascript",
-        command=[NODE, "--test", *sorted((ROOT / "tests" / "js").glob("*.test.mjs"))],
+        command=[
+            npm.NODE,
+            "--test",
+            *sorted((ROOT / "tests" / "js").glob("*.test.mjs")),
+        ],
     ),
     Step(
         name="sqlite",

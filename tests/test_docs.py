@@ -27,7 +27,7 @@ from django_partstream import ProgressiveView, conf
 from tests import documents, documents_site
 from tests.app.models import Customer, Order
 from tests.documents import Block
-from tests.run import NODE
+from tests.npm import NODE
 
 #: The documents whose blocks are all run here, as a site with an app `shop`.
 SITES = ("docs/progressive-views.md",)

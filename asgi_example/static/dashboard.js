@@ -16,7 +16,7 @@ export class Dashboard {
   /** @type {Map<string, {first: number, last: number}>} */
   #runs = new Map();
 
-  /** @param {import("./django_partstream/partstream.js").Connection} socket */
+  /** @param {import("./django_partstream/partstream.js").Socket} socket */
   constructor(socket) {
     this.#socket = socket;
     const form = byId("dashboard-form");
@@ -51,25 +51,19 @@ export class Dashboard {
 
   async #receive(transport, signal) {
     const begun = performance.now();
-    let cursor = null;
     this.#waterfall.begin(Object.keys(PARTS), begun);
 
-    do {
-      for await (const frame of stream(ADDRESS, {
-        transport,
-        socket: this.#socket,
-        signal,
-        cursor,
-      })) {
-        this.#take(frame, performance.now() - begun, cursor === null);
-        cursor = frame.cursor ?? null;
-        cursor = frame.reason === "complete" ? null : cursor;
-      }
-    } while (cursor);
+    for await (const frame of stream(ADDRESS, {
+      transport,
+      socket: this.#socket,
+      signal,
+    })) {
+      this.#take(frame, performance.now() - begun);
+    }
   }
 
-  #take(frame, at, first) {
-    if (frame.type === "start" && first) {
+  #take(frame, at) {
+    if (frame.type === "start") {
       this.#announce(frame.parts);
       this.#waterfall.announce(frame.parts);
     } else if (frame.type === "part") {

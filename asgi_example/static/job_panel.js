@@ -60,13 +60,14 @@ export class JobPanel {
     byId("job").dataset.state = kind;
   }
 
-  sent(sent, total) {
+  sent({ current: sent, total }) {
     this.#bar.max = total;
     this.#bar.value = sent;
     byId("job-word").textContent = `${size(sent)} of ${size(total)} sent`;
 
     if (sent === total) {
       this.#bar.removeAttribute("value");
+      this.state("Checking the file", "checking");
       byId("job-word").textContent =
         "The server reads the file through once, then the job starts.";
     }

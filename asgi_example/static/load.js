@@ -1,6 +1,6 @@
-import { cancel, ProblemError, upload } from "./django_partstream/partstream.js";
+import { cancel, follow, ProblemError, upload } from "./django_partstream/partstream.js";
 import { byId } from "./element.js";
-import { forgetJob, keepJob, keptJob, snapshots } from "./job.js";
+import { forgetJob, keepJob, keptJob } from "./job.js";
 import { JobPanel } from "./job_panel.js";
 import { size } from "./numbers.js";
 import { showProblem } from "./problem.js";
@@ -19,7 +19,7 @@ export class Load {
   #job = null;
 
   /**
-   * @param {import("./django_partstream/partstream.js").Connection} socket
+   * @param {import("./django_partstream/partstream.js").Socket} socket
    * @param {{onRefresh: () => void}} options
    */
   constructor(socket, { onRefresh }) {
@@ -54,49 +54,63 @@ export class Load {
 
     await this.#attempt(async (signal) => {
       this.#panel.begin(file.name);
+      this.#panel.state("Sending", "sending");
       const body = await file.read(signal);
-      const job = await this.#send(body, signal);
-      const known = { ...job, name: file.name };
-      keepJob(known);
-      await this.#follow(known);
-    });
-  }
-
-  async #send(body, signal) {
-    this.#panel.state("Sending", "sending");
-    return upload(FLIGHTS, body, {
-      contentType: "text/csv",
-      headers: csrfHeaders(),
-      signal,
-      onSent: (sent, total) => {
-        this.#panel.sent(sent, total);
-
-        if (sent === total) {
-          this.#panel.state("Checking the file", "checking");
-        }
-      },
+      const outcome = await upload(FLIGHTS, body, {
+        ...this.#options(signal),
+        contentType: "text/csv",
+        headers: csrfHeaders(),
+        onProgress: (job) => this.#show({ ...job, name: file.name }),
+      });
+      await this.#finish({ ...outcome, name: file.name }, signal);
     });
   }
 
   async #follow(job) {
     const { signal } = this.#run;
-    this.#job = job;
-    let last = null;
+    let last = job;
 
-    for await (const snapshot of snapshots(job, {
-      socket: this.#socket,
-      signal,
-      onLost: () => this.#panel.state("Connection lost, trying again", "waiting"),
-    })) {
-      last = snapshot;
-      this.#panel.begin(job.name, { keep: true });
-      this.#panel.show(snapshot);
+    for await (const frame of follow(job.events_url, this.#options(signal))) {
+      if (frame.type === "progress") {
+        last = { ...job, ...frame };
+        this.#show(last);
+      }
     }
 
-    this.#panel.finish(last);
+    await this.#finish(last, signal);
+  }
 
-    if (last.result.error_count) {
-      await showRefused(job.results_url, last.result.error_count, signal);
+  #options(signal) {
+    return {
+      socket: this.#socket,
+      signal,
+      onAttempt: ({ error }) =>
+        error && this.#panel.state("Connection lost, trying again", "waiting"),
+    };
+  }
+
+  #show(job) {
+    if (job.state === "SENDING") {
+      this.#panel.sent(job.progress);
+      return;
+    }
+
+    if (!this.#job) {
+      this.#job = job;
+      keepJob(job);
+    }
+
+    if (job.result) {
+      this.#panel.begin(job.name, { keep: true });
+      this.#panel.show(job);
+    }
+  }
+
+  async #finish(job, signal) {
+    this.#panel.finish(job);
+
+    if (job.result.error_count) {
+      await showRefused(job.results_url, job.result.error_count, signal);
     }
   }
 

@@ -15,7 +15,7 @@ import pytest
 
 from asgi_example import ports
 from asgi_example.processes import Site
-from tests.run import NODE
+from tests.npm import NODE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOPS = Path(__file__).resolve().parent / "loops"

@@ -3,15 +3,21 @@ import { test } from "node:test";
 
 import {
   cancel,
-  ndjson,
-  pages,
   ProblemError,
   records,
   stream,
   StreamInterruptedError,
   upload,
 } from "../../src/django_partstream/static/django_partstream/partstream.js";
-import { bytes, fakeFetch, json, streamed } from "./servers.mjs";
+import {
+  bytes,
+  collect,
+  collectUntilError,
+  fakeFetch,
+  json,
+  streamed,
+  turn,
+} from "./servers.mjs";
 
 const START = { type: "start", v: 1, parts: ["meta", "orders"], cursor: "c0" };
 const META = { type: "part", name: "meta", data: { city: "Zürich 東京 🛫" }, cursor: "c1", ms: 1 };
@@ -19,29 +25,13 @@ const ORDERS = { type: "part", name: "orders", data: [1, 2], cursor: null, ms: 2
 const END = { type: "end", ok: 2, failed: 0, cursor: null, reason: "complete" };
 const FRAMES = [START, META, ORDERS, END];
 
-async function collect(frames) {
-  const seen = [];
-
-  for await (const frame of frames) {
-    seen.push(frame);
-  }
-
-  return seen;
+/** One try over one transport. */
+function ndjson(url, options) {
+  return stream(url, { transport: "ndjson", tries: 0, ...options });
 }
 
-/** The frames that came, and the error that ended them. */
-async function collectUntilError(frames) {
-  const seen = [];
-
-  try {
-    for await (const frame of frames) {
-      seen.push(frame);
-    }
-  } catch (error) {
-    return { seen, error };
-  }
-
-  throw new assert.AssertionError({ message: "The iterator ended without an error." });
+function pages(url, options) {
+  return stream(url, { transport: "pages", tries: 0, ...options });
 }
 
 test("a stream gives the same frames wherever its bytes are cut", async () => {
@@ -70,8 +60,8 @@ test("blank lines between frames are no frames", async () => {
 });
 
 test("a stream that is cut anywhere carries the newest cursor of what was read", async () => {
-  const whole = bytes(START, META, ORDERS);
-  const cursors = [undefined, "c0", "c1", null];
+  const whole = bytes(START, META);
+  const cursors = [undefined, "c0", "c1"];
 
   for (const broken of [false, true]) {
     for (let cut = 0; cut <= whole.length; cut += 1) {
@@ -94,7 +84,7 @@ test("a resumed stream that brings nothing still owes what it was asked for", as
   assert.ok(error instanceof StreamInterruptedError);
   assert.equal(error.cursor, "c 1");
   assert.equal(error.cause.message, "fetch failed");
-  assert.equal(requests[0].url, "/d/?chunk_size=3&cursor=c+1");
+  assert.equal(requests[0].url, "/d/?days=7&chunk_size=3&cursor=c+1");
 });
 
 test("a refusal is a problem with the status of the answer", async () => {
@@ -135,6 +125,7 @@ test("an answer that is no stream is a problem, not a line that broke", async ()
     error.message,
     "The answer is application/json; expected application/x-ndjson.",
   );
+  assert.equal(error.retryAfter, undefined);
 });
 
 test("leaving a stream early gives its body back", async () => {
@@ -156,6 +147,7 @@ test("an abort ends a stream with the signal's reason", async () => {
       signal.addEventListener("abort", () => reject(signal.reason));
     });
   const frames = collectUntilError(ndjson("/d/", { fetch, signal: controller.signal }));
+  await turn();
   controller.abort();
 
   const { error } = await frames;
@@ -186,7 +178,7 @@ test("pages follow the cursor until it is null", async () => {
   ]);
   assert.deepEqual(
     requests.map(({ url }) => url),
-    ["/d/?days=7", "/d/?cursor=c1"],
+    ["/d/?days=7", "/d/?days=7&cursor=c1"],
   );
 });
 
@@ -203,60 +195,37 @@ test("a page that does not come leaves the cursor of the last one", async () => 
 });
 
 test("an answer that is no page is a problem", async () => {
-  const { fetch } = fakeFetch(json({ count: 0, results: [] }));
+  const { fetch } = fakeFetch(json([], { type: "text/html" }));
   const { error } = await collectUntilError(pages("/d/", { fetch }));
 
   assert.ok(error instanceof ProblemError);
-  assert.equal(error.message, "The answer is application/json; expected a page of parts.");
+  assert.equal(error.code, "not_streamable");
+  assert.equal(error.message, "The answer is text/html; expected application/json.");
 });
 
-test("stream picks the transport", async () => {
-  const http = fakeFetch(
-    streamed([bytes(...FRAMES)]),
-    json({ results: [{ meta: 1 }], cursor: null }),
-  );
-  const socket = { subscribe: (url) => [`subscribed to ${url}`] };
-
-  assert.deepEqual(await collect(stream("/d/", { fetch: http.fetch })), FRAMES);
-  assert.equal((await collect(stream("/d/", { ...http, transport: "pages" }))).length, 2);
-  assert.deepEqual(stream("/d/", { socket }), ["subscribed to /d/"]);
-  assert.throws(() => stream("/d/", { transport: "websocket" }), {
+test("a socket is needed for a subscription", async () => {
+  await assert.rejects(collect(stream("/d/", { transport: "websocket" })), {
     name: "TypeError",
-    message:
-      'transport is "websocket"; expected "ndjson", "pages", or "websocket" with a ' +
-      "socket from connect().",
+    message: 'transport is "websocket"; expected a socket from connect().',
   });
 });
 
-test("an upload asks for a job and resolves to its document", async () => {
-  const job = { task_id: "t", total_items: 2, events_url: "/e/" };
-  const { fetch, requests } = fakeFetch(json(job, { status: 202 }));
-  const body = new Blob(["a,b\n"], { type: "text/plain" });
-  const answer = await upload("/flights/", body, {
-    fetch,
-    contentType: "text/csv",
-    headers: { "X-CSRFToken": "x" },
-  });
+test("headers may be asked for at each request", async () => {
+  const { fetch, requests } = fakeFetch(
+    json({ results: [{ meta: 1 }], cursor: "c1" }),
+    json({ results: [{ orders: 2 }], cursor: null }),
+  );
+  let asked = 0;
+  const headers = async () => ({ Authorization: `Token ${(asked += 1)}` });
+  await collect(pages("/d/", { fetch, headers }));
 
-  assert.deepEqual(answer, job);
-  assert.equal(requests[0].method, "POST");
-  assert.equal(requests[0].body, body);
-  assert.deepEqual(requests[0].headers, {
-    Accept: "application/json",
-    Prefer: "respond-async",
-    "Content-Type": "text/csv",
-    "X-CSRFToken": "x",
-  });
-});
-
-test("a refused upload is a problem", async () => {
-  const problem = { status: 400, code: "empty_upload", detail: "The upload is empty." };
-  const { fetch } = fakeFetch(json(problem, { status: 400 }));
-
-  await assert.rejects(upload("/flights/", "", { fetch }), {
-    name: "ProblemError",
-    code: "empty_upload",
-  });
+  assert.deepEqual(
+    requests.map(({ headers }) => headers),
+    ["Token 1", "Token 2"].map((Authorization) => ({
+      Accept: "application/json",
+      Authorization,
+    })),
+  );
 });
 
 test("cancelling a job deletes its status", async () => {

@@ -109,3 +109,96 @@ export function fakeSockets() {
 
   return { WebSocket: FakeWebSocket, sockets };
 }
+
+export async function collect(frames) {
+  const seen = [];
+
+  for await (const frame of frames) {
+    seen.push(frame);
+  }
+
+  return seen;
+}
+
+/** The frames that came, and the error that ended them. */
+export async function collectUntilError(frames) {
+  const seen = [];
+
+  try {
+    for await (const frame of frames) {
+      seen.push(frame);
+    }
+  } catch (error) {
+    return { seen, error };
+  }
+
+  throw new Error("The iterator ended without an error.");
+}
+
+/** Lets everything happen that waits for nothing outside. */
+export function turn() {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+/**
+ * A resource with these parts, as pages of two and as NDJSON, whose cursors are the
+ * names that are owed. `cuts`: after how many frames (or pages) each answer breaks;
+ * `holds`: no frame of a stream ever arrives.
+ */
+export function fakeServer(values, { cuts = [], holds = false } = {}) {
+  const server = { requests: [], made: {}, aborted: 0, fetch: answer };
+  const cursorOf = (names) => (names.length ? names.join("+") : null);
+
+  function frames(names) {
+    const parts = names.map((name, index) => ({
+      type: "part",
+      name,
+      data: values[name],
+      cursor: cursorOf(names.slice(index + 1)),
+      ms: index,
+    }));
+    return [
+      { type: "start", v: 1, parts: names, cursor: cursorOf(names) },
+      ...parts,
+      { type: "end", ok: names.length, failed: 0, cursor: null, reason: "complete" },
+    ];
+  }
+
+  async function answer(url, { headers, signal }) {
+    server.requests.push({ url, headers });
+    const query = new URL(url, "http://example.test").searchParams;
+    const asked = query.get("cursor") ?? query.get("parts")?.replaceAll(",", "+");
+    const names = asked ? asked.split("+") : Object.keys(values);
+    const cut = cuts.shift();
+    names.forEach((name) => (server.made[name] = (server.made[name] ?? 0) + 1));
+
+    if (headers.Accept === "application/json") {
+      const page = names.slice(0, 2).map((name) => ({ [name]: values[name] }));
+
+      if (cut === 0) {
+        throw new TypeError("terminated");
+      }
+
+      return json({ results: page, cursor: cursorOf(names.slice(2)) });
+    }
+
+    if (holds) {
+      return new Promise((resolve, reject) => {
+        signal.addEventListener("abort", () => {
+          server.aborted += 1;
+          reject(signal.reason);
+        });
+      });
+    }
+
+    const sent = frames(names).slice(0, cut);
+    return streamed(
+      sent.map((frame) => bytes(frame)),
+      { broken: cut !== undefined },
+    );
+  }
+
+  return server;
+}
