@@ -388,7 +388,7 @@ def test_perform_create_is_honoured_row_by_row(client: Client) -> None:
     [
         (b"", JSON, "?unique_fields=number", 400, "empty_upload"),
         (b"", CSV, "?unique_fields=number", 400, "empty_upload"),
-        (b"{}", JSON, "?unique_fields=number", 400, "invalid_json"),
+        (b'"text"', JSON, "?unique_fields=number", 400, "invalid_json"),
         (b"[1,", JSON, "?unique_fields=number", 400, "invalid_json"),
         (b'[{"number": NaN}]', JSON, "?unique_fields=number", 400, "invalid_json"),
         (b"[" * 100_000, JSON, "?unique_fields=number", 400, "invalid_json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adrf.routers import DefaultRouter as AsyncRouter
 from django.urls import include, path
 from rest_framework.routers import DefaultRouter
 
@@ -27,12 +28,21 @@ router.register(
     "unlocked-contracts", app.UnlockedContractsViewSet, basename="unlocked-contracts"
 )
 router.register("agent-contracts", app.AgentContractsViewSet, basename="agent")
+router.register("plain-contracts", app.PlainContractsViewSet, basename="plain")
+router.register("read-contracts", app.ReadOnlyContractsViewSet, basename="read")
+router.register("sync-contracts", app.OnlySyncContractsViewSet, basename="only-sync")
+router.register("own-actions", app.OwnActionsViewSet, basename="own-actions")
+router.register("drf-async", app.AsyncContractsViewSet, basename="drf-async")
+async_router = AsyncRouter()
+async_router.register("async-contracts", app.AsyncContractsViewSet, basename="async")
+async_router.register("async-shouts", app.AsyncShoutsViewSet, basename="async-shouts")
 router.register("events", app.EventViewSet, basename="events")
 router.register("owned-shouts", app.OwnedShoutsViewSet, basename="owned-shouts")
 
 urlpatterns = [
     path("api/", include("django_partstream.urls")),
     path("api/", include(router.urls)),
+    path("api/", include(async_router.urls)),
     path("shop/", views.Shop.as_view()),
     path("shop/<slug:branch>/", views.Shop.as_view()),
     path("failing/", views.Failing.as_view()),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "BadRequestError",
+    "BusyError",
     "ColumnsError",
     "CursorExpiredError",
     "CursorInvalidError",
@@ -196,6 +197,15 @@ class TooManyRowsError(TooLargeError):
     """The upload has more rows than allowed."""
 
     code = "too_many_rows"
+
+
+class BusyError(PartstreamError):
+    """Others are writing the same rows. Send the request again."""
+
+    code = "busy"
+    status = 503
+    #: Seconds.
+    retry_after = 1
 
 
 class JobUnavailableError(PartstreamError):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from typing import TYPE_CHECKING, Any
 
 from . import conf, preferences
+from .bulk import decoding
 from .bulk.inflating import as_file, inflated
 from .bulk.rows import CSV_TYPES, JSON_TYPES, NDJSON_TYPES
+from .bulk.verb import Verb
 from .errors import (
     BadRequestError,
     EmptyUploadError,
+    PartstreamError,
     TooLargeError,
     UnsupportedMediaError,
 )
@@ -25,6 +29,7 @@ __all__ = (
     "Body",
     "Intent",
     "check_length",
+    "holds_rows",
     "inflate_form",
     "read_body",
     "read_intent",
@@ -44,11 +49,68 @@ class Body:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What an upsert request asks for, beside its rows."""
+    """What a bulk request asks for, beside its rows."""
 
+    verb: Verb
     unique_fields: tuple[str, ...]
     update_fields: tuple[str, ...] | None
     preferences: preferences.Preferences
+    #: The row came as an object, and is answered as one.
+    is_single: bool = False
+
+
+#: How much of a body is looked at, to see what it is.
+HEAD_BYTES = 4 * 1024
+
+
+def holds_rows(http: HttpRequest) -> bool:
+    """Whether a body that came to a collection is many rows, and not one object.
+
+    Every body of another method than POST is, since a collection has no other use for
+    it; so is one in a format of rows, and one that asks for an upsert. Of JSON, an
+    array is. A form is told by its fields, which nobody has read yet.
+    """
+    kind = _bare(http.content_type)
+
+    if kind == "multipart/form-data":
+        return http.method != "POST" or "unique_fields" in http.GET
+
+    if http.method != "POST" or "unique_fields" in http.GET:
+        return True
+
+    if kind in CSV_TYPES + NDJSON_TYPES:
+        return True
+
+    return kind in JSON_TYPES and _first_character(http) == "["
+
+
+def _first_character(http: HttpRequest) -> str:
+    """Of a JSON body; the body stays unread."""
+    head = _head(http)
+    coding = http.headers.get("Content-Encoding")
+
+    try:
+        head = inflated(io.BytesIO(head), coding, limit=HEAD_BYTES).read(HEAD_BYTES)
+        encoding, start = decoding.encoding_of(head, None)
+        text = head[start:].decode(encoding, errors="ignore")
+    except PartstreamError:
+        # Whoever reads it will say so.
+        return ""
+
+    return text.lstrip(" \t\n\r")[:1]
+
+
+def _head(http: HttpRequest) -> bytes:
+    stream = http._stream
+
+    if hasattr(stream, "seekable") and stream.seekable():
+        head = stream.read(HEAD_BYTES)
+        stream.seek(0)
+    else:
+        head = stream.read(HEAD_BYTES)
+        http._stream = as_file(decoding.Prefixed(head, stream), stream)
+
+    return head
 
 
 def inflate_form(http: HttpRequest) -> None:
@@ -182,22 +244,51 @@ def check_length(length: int) -> None:
         )
 
 
-def read_intent(request: Request, body: Body) -> Intent:
-    """What the query string, the form and the `Prefer` header ask for."""
-    unique = _names(request, body, "unique_fields")
-    update = _names(request, body, "update_fields")
+#: What rows with a key of their own make of a verb.
+BY_KEY = {
+    Verb.CREATE: Verb.UPSERT,
+    Verb.UPDATE: Verb.UPSERT,
+    Verb.REPLACE: Verb.PUT,
+    Verb.DELETE: Verb.DELETE,
+}
+
+
+def read_intent(
+    request: Request,
+    body: Body,
+    verb: Verb,
+    given: Mapping[str, Any] | None = None,
+) -> Intent:
+    """What the query string, the form, the `Prefer` header, or the object that was
+    `given` in place of an array ask for, of a request whose method means `verb`.
+
+    Raises BadRequestError for names that are no list of names.
+    """
+    wrapper = given if given is not None and isinstance(given.get("data"), list) else {}
+    unique = _names(request, body, wrapper, "unique_fields")
+    update = _names(request, body, wrapper, "update_fields")
 
     return Intent(
+        verb=verb if unique is None else BY_KEY[verb],
         unique_fields=unique or (),
         update_fields=update,
         preferences=preferences.parse(request.headers.get("Prefer")),
+        is_single=given is not None and not wrapper,
     )
 
 
-def _names(request: Request, body: Body, key: str) -> tuple[str, ...] | None:
-    text = request.query_params.get(key, body.form.get(key))
+def _names(
+    request: Request, body: Body, wrapper: Mapping[str, Any], key: str
+) -> tuple[str, ...] | None:
+    names: Any = request.query_params.get(key, body.form.get(key, wrapper.get(key)))
 
-    if text is None:
+    if names is None:
         return None
 
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadRequestError(f"{key} must be names, in a list or with commas between.")
+
+    return tuple(names)

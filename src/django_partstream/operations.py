@@ -1,78 +1,86 @@
-"""A bulk request as work: where view, bulk and jobs meet.
-
-An upload is read once, in bounded memory, into a file of its own; by then it is known
-to be well-formed, and how many rows it has decides whether it is answered now.
-"""
+"""A bulk request as work: where view, bulk and jobs meet."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import itertools
-import tempfile
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+import random
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, connections, transaction
 from django.urls import NoReverseMatch, reverse
 from rest_framework.response import Response
 
-from . import conf
-from .bulk import pipeline, rows
-from .bulk.outcome import Kind, Outcome
+from . import answers, conf, uploads
+from .bulk import rows
+from .bulk.operation import operation_on
+from .bulk.refusals import is_transient
+from .bulk_work import kind_of
 from .envelope import Envelope, same_rows
-from .errors import (
-    EmptyUploadError,
-    InvalidRowsError,
-    JobUnavailableError,
-)
+from .errors import BusyError, JobUnavailableError, TooManyRowsError
 from .intent import read_body, read_intent
 from .jobs.submit import submit
 from .target import target_of
-from .upsert_work import KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from .intent import Body, Intent
+    from .bulk.operation import Operation
+    from .bulk.outcome import Outcome
+    from .bulk.pipeline import Target
+    from .bulk.verb import Verb
+    from .intent import Intent
 
-__all__ = ("job_addresses", "upsert")
-
-READ_BYTES = 256 * 1024
-SPOOL_BYTES = 2 * 1024 * 1024
+__all__ = ("answer", "job_addresses")
 
 #: Seconds that a client should wait before it asks for a job's status.
 RETRY_AFTER = 1
 
+#: How often a transaction of ours is tried that others have got in the way of, and
+#: the longest pause before the second try, in seconds; it doubles.
+ATTEMPTS = 6
+PAUSE_SECONDS = 0.05
 
-def upsert(view: Any, request: Request) -> HttpResponseBase:
-    """Answer an upsert: the stored objects, or a job.
+
+def answer(view: Any, request: Request, verb: Verb) -> HttpResponseBase:
+    """Answer a request whose body is rows: what was written, or a job.
 
     Raises our 4xx errors; then nothing was written.
     """
-    body = read_body(request)
-    intent = read_intent(request, body)
-    target = target_of(view, text=body.content_type == "text/csv")
-    operation = _operation(target, intent)
+    body, given = uploads.unwrapped(read_body(request))
+    intent = read_intent(request, body, verb, given)
+    target = target_of(view, intent.verb, text=body.content_type == "text/csv")
+    operation = operation_on(
+        target,
+        intent.verb,
+        unique_fields=intent.unique_fields,
+        update_fields=intent.update_fields,
+    )
 
-    with _spooled() as spool:
-        inspection = _inspect(body, operation, spool)
-        spool.seek(0)
+    with uploads.spooled() as spool:
+        inspection = uploads.inspect(body, operation, spool)
 
-        if intent.preferences.respond_async or inspection.rows > _sync_max_rows(view):
+        if _becomes_a_job(view, intent, inspection.rows):
             return _submit(view, request, intent, inspection, spool)
 
-        outcomes = _run_now(operation, target, inspection, spool)
-
-    return _answer(view, target, intent, outcomes)
+        return _write(view, target, operation, intent, inspection, spool)
 
 
-def _operation(target: pipeline.Target, intent: Intent) -> pipeline.Upsert:
-    return pipeline.Upsert(
-        target, unique_fields=intent.unique_fields, update_fields=intent.update_fields
+def _becomes_a_job(view: Any, intent: Intent, count: int) -> bool:
+    limit = _sync_max_rows(view)
+    rollback = intent.preferences.rollback
+
+    if count > limit and (rollback or not view.jobs):
+        what = "A dry run is" if rollback else "Requests are"
+        raise TooManyRowsError(
+            f"{what} answered at once here, with at most {limit} rows; these are "
+            f"{count}. Send fewer at once.",
+            extra={"limit": limit, "rows": count},
+        )
+
+    return count > limit or (
+        intent.preferences.respond_async and view.jobs and not rollback
     )
 
 
@@ -80,126 +88,60 @@ def _sync_max_rows(view: Any) -> int:
     return view.sync_max_rows or conf.current().sync_max_rows
 
 
-@contextlib.contextmanager
-def _spooled() -> Iterator[BinaryIO]:
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
-        yield cast("BinaryIO", spool)
-
-
-class _Tee:
-    """Reads from one stream, and writes what was read to another."""
-
-    def __init__(self, source: Any, copy: BinaryIO) -> None:
-        self._source = source
-        self._copy = copy
-
-    def read(self, size: int = READ_BYTES) -> bytes:
-        data: bytes = self._source.read(size)
-        self._copy.write(data)
-
-        return data
-
-
-def _inspect(
-    body: Body, operation: pipeline.Upsert, spool: BinaryIO
-) -> rows.Inspection:
-    known, required = operation.csv_columns()
-
-    inspection = rows.inspect(
-        cast("BinaryIO", _Tee(body.stream, spool)),
-        content_type=body.content_type,
-        charset=body.charset,
-        known=known,
-        required=required,
-        max_rows=conf.current().max_rows,
-    )
-
-    # An empty array asks for nothing; a file without rows was meant to have some.
-    if inspection.dialect.format == "csv" and not inspection.rows:
-        raise EmptyUploadError("The upload has a header and no rows. Add rows to it.")
-
-    return inspection
-
-
-def _run_now(
-    operation: pipeline.Upsert,
-    target: pipeline.Target,
+def _write(
+    view: Any,
+    target: Target,
+    operation: Operation,
+    intent: Intent,
     inspection: rows.Inspection,
     spool: BinaryIO,
-) -> list[Outcome]:
-    """All rows or none. Raises InvalidRowsError, which names every bad row."""
-    outcomes: list[Outcome] = []
-
-    with transaction.atomic(using=target.using):
-        read = (row for row, _ in rows.read(spool, inspection.dialect))
-
-        for batch in _batches(read):
-            outcomes += operation.run(batch)
-
-        failed = [outcome for outcome in outcomes if outcome.kind is Kind.FAILED]
-
-        if failed:
-            raise InvalidRowsError(
-                f"{len(failed)} of {len(outcomes)} rows are not valid; nothing was "
-                "written. Correct them and send all rows again.",
-                extra={"rows": [_row_problem(outcome) for outcome in failed]},
-            )
-
-    return outcomes
-
-
-def _batches(read: Iterable[rows.Row]) -> Iterator[list[rows.Row]]:
-    size = conf.current().batch_size
-    iterator = iter(read)
-
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
-
-
-def _row_problem(outcome: Outcome) -> dict[str, Any]:
-    problem: dict[str, Any] = {"row": outcome.row}
-
-    if outcome.line is not None:
-        problem["line"] = outcome.line
-
-    problem["errors"] = [dataclasses.asdict(error) for error in outcome.errors]
-
-    return problem
-
-
-def _answer(
-    view: Any, target: pipeline.Target, intent: Intent, outcomes: list[Outcome]
 ) -> Response:
-    if intent.preferences.minimal:
-        count = len(outcomes)
-        response = Response(
-            {
-                "message": f"Successfully upserted {count} instances",
-                "count": count,
-                "serialization_skipped": True,
-            }
-        )
-        response["Preference-Applied"] = "return=minimal"
+    """In one transaction, tried again where others got in its way.
 
-        return response
+    Raises InvalidRowsError, which names every bad row, unless the client is lenient;
+    BusyError when all tries were in vain, or the transaction is not ours.
+    """
+    is_ours = not connections[target.using].in_atomic_block
+    attempts = ATTEMPTS if is_ours else 1
 
-    stored = _stored(target, [outcome.pk for outcome in outcomes])
+    for attempt in range(attempts):
+        spool.seek(0)
 
-    return Response(view.get_serializer(stored, many=True).data)
+        try:
+            with transaction.atomic(using=target.using):
+                outcomes = _run(operation, inspection, spool)
+                refusal = answers.refusal(outcomes)
+
+                if refusal is not None and not intent.preferences.lenient:
+                    raise refusal
+
+                # Inside, so that a dry run shows what would be stored.
+                response = answers.answer(view, target, operation, intent, outcomes)
+
+                if intent.preferences.rollback:
+                    transaction.set_rollback(True, using=target.using)
+
+                return response
+        except DatabaseError as error:
+            if not is_transient(error):
+                raise
+
+            if attempt == attempts - 1:
+                raise BusyError from error
+
+        time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
+
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _stored(target: pipeline.Target, pks: list[Any]) -> list[Any]:
-    """The rows as they are stored, in this order."""
-    found = target.queryset.in_bulk(set(pks))
-    left = set(pks).difference(found)
+def _run(
+    operation: Operation, inspection: rows.Inspection, spool: BinaryIO
+) -> list[Outcome]:
+    read = (row for row, _ in rows.read(spool, inspection.dialect))
 
-    if left:
-        # A row may have left the view's world by what was just written to it; DRF
-        # answers with it all the same.
-        manager = target.queryset.model._base_manager
-        found |= manager.using(target.queryset.db).in_bulk(left)
-
-    return [found[pk] for pk in pks]
+    return [
+        outcome for batch in uploads.batches(read) for outcome in operation.run(batch)
+    ]
 
 
 def _submit(
@@ -216,11 +158,12 @@ def _submit(
     job_addresses(UUID(int=0))
 
     job = submit(
-        kind=KIND,
+        kind=kind_of(intent.verb),
         owner=user,
         spec={
             "envelope": envelope.as_dict(),
             "dialect": inspection.dialect.as_dict(),
+            "verb": intent.verb.value,
             "unique_fields": list(intent.unique_fields),
             "update_fields": (
                 None if intent.update_fields is None else list(intent.update_fields)
@@ -232,7 +175,7 @@ def _submit(
     addresses = job_addresses(job.pk)
     response = Response(
         {
-            "message": f"Upsert of {job.total} rows accepted",
+            "message": f"{_noun(intent)} of {job.total} rows accepted",
             "task_id": str(job.pk),
             "total_items": job.total,
             **addresses,
@@ -246,6 +189,10 @@ def _submit(
         response["Preference-Applied"] = "respond-async"
 
     return response
+
+
+def _noun(intent: Intent) -> str:
+    return kind_of(intent.verb).removeprefix("async_").capitalize()
 
 
 def job_addresses(job_id: Any) -> dict[str, str]:

@@ -33,6 +33,16 @@ class Preferences:
     def minimal(self) -> bool:
         return self.values.get("return") == "minimal"
 
+    @property
+    def lenient(self) -> bool:
+        """Good rows are written though others are bad."""
+        return self.values.get("handling") == "lenient"
+
+    @property
+    def rollback(self) -> bool:
+        """Everything is tried and nothing stays: PostgREST's word for a dry run."""
+        return self.values.get("tx") == "rollback"
+
 
 def parse(header: str | None) -> Preferences:
     """Read a `Prefer` header. Names are in lower case; of a name that comes twice the

@@ -40,9 +40,9 @@ def problem_response(problem: Problem) -> HttpResponse:
 
 
 def answer_error(error: PartstreamError) -> HttpResponse:
-    """The response to one of our own errors. One that is the application's fault is
-    logged, and its text kept from the client."""
-    if error.status < 500:
+    """The response to one of our own errors. One that is the application's fault, not
+    just bad luck, is logged, and its text kept from the client."""
+    if error.status < 500 or error.retry_after is not None:
         response = problem_response(problem_of(error))
 
         if error.retry_after is not None:

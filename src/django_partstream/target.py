@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync
 from django.db import router
 from rest_framework import exceptions
-from rest_framework.mixins import CreateModelMixin, UpdateModelMixin
+from rest_framework.mixins import CreateModelMixin, DestroyModelMixin, UpdateModelMixin
 from rest_framework.permissions import BasePermission
 
 from .bulk import pipeline
+from .bulk.verb import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.db.models import Model
 
-__all__ = ("target_of",)
+__all__ = ("asks_objects", "target_of")
 
 
-def target_of(view: Any, *, text: bool) -> pipeline.Target:
+#: The request that changes a stored row as each verb does, and the action of a
+#: viewset that it would be.
+CHANGING = {
+    Verb.UPSERT: ("PATCH", "partial_update"),
+    Verb.UPDATE: ("PATCH", "partial_update"),
+    Verb.PUT: ("PUT", "update"),
+    Verb.REPLACE: ("PUT", "update"),
+    Verb.DELETE: ("DELETE", "destroy"),
+}
+CREATING = ("POST", "create")
+
+
+def target_of(view: Any, verb: Verb, *, text: bool) -> pipeline.Target:
     """The target of a bulk operation on this view, which has its request.
 
     `text`: the input's values are text, as in CSV.
@@ -34,13 +49,24 @@ def target_of(view: Any, *, text: bool) -> pipeline.Target:
         queryset=queryset.using(using),
         null_values=frozenset(view.csv_null_values),
         text=text,
-        check_object=_object_check(view),
-        perform_create=_overridden(view, "perform_create", CreateModelMixin),
-        perform_update=_overridden(view, "perform_update", UpdateModelMixin),
+        check_object=_object_check(view, verb),
+        check_new=_creation_check(view, verb),
+        perform_create=_hook(view, "create", CreateModelMixin),
+        perform_update=_hook(view, "update", UpdateModelMixin),
+        perform_destroy=_hook(view, "destroy", DestroyModelMixin),
     )
 
 
-def _overridden(view: Any, name: str, stock: type) -> Any:
+def _hook(view: Any, what: str, stock: type) -> Any:
+    """The view's own `perform_…`, sync or adrf's, where it overrides it."""
+    name, async_name = f"perform_{what}", f"perform_a{what}"
+    own = getattr(type(view), async_name, None)
+
+    if own is not None and not own.__module__.startswith("adrf."):
+        method = getattr(view, async_name)
+
+        return functools.wraps(method)(async_to_sync(method))
+
     own = getattr(type(view), name, None)
 
     if own is None or own is getattr(stock, name):
@@ -49,53 +75,75 @@ def _overridden(view: Any, name: str, stock: type) -> Any:
     return getattr(view, name)
 
 
-def _object_check(view: Any) -> Any:
+def _creation_check(view: Any, verb: Verb) -> Any:
+    """What must be asked before a row is created; None where nothing must.
+
+    A PATCH that creates needs what a POST needs.
+    """
+    if not verb.creates or view.request.method == "POST":
+        return None
+
+    return _denial(view, *CREATING)
+
+
+def _object_check(view: Any, verb: Verb) -> Any:
     """What must be asked before a stored row is changed; None where nothing must.
 
     A POST that updates needs what a PATCH needs.
     """
-    denied = _update_denied(view)
+    if not verb.matches:
+        return None
 
-    if denied is not None:
+    method, action = CHANGING[verb]
 
-        def deny(_: Model) -> None:
-            raise denied
+    if view.request.method != method:
+        deny = _denial(view, method, action)
 
-        return deny
+        if deny is not None:
+            return deny
 
-    if not any(map(_asks_objects, view.get_permissions())):
+    if not any(map(asks_objects, view.get_permissions())):
         return None
 
     def check(instance: Model) -> None:
-        with _as_update(view):
+        with _as_if(view, method, action):
             view.check_object_permissions(view.request, instance)
 
     return check
 
 
-def _asks_objects(permission: Any) -> bool:
+def asks_objects(permission: Any) -> bool:
+    """Whether a permission has something to say of single objects."""
     method = getattr(type(permission), "has_object_permission", None)
 
     return method is not BasePermission.has_object_permission
 
 
-def _update_denied(view: Any) -> exceptions.APIException | None:
+def _denial(view: Any, method: str, action: str) -> Any:
+    """What raises the view's refusal of such a request; None where it has none."""
     try:
-        with _as_update(view):
+        with _as_if(view, method, action):
             view.check_permissions(view.request)
     except (exceptions.PermissionDenied, exceptions.NotAuthenticated) as error:
-        return error
+        denied = error
+    else:
+        return None
 
-    return None
+    def deny(*_: Any) -> None:
+        raise denied
+
+    return deny
 
 
 @contextlib.contextmanager
-def _as_update(view: Any) -> Iterator[None]:
-    """The view as it would be asked for a PATCH, while the scope is open."""
-    http, action = view.request._request, view.action
-    method, http.method, view.action = http.method, "PATCH", "partial_update"
+def _as_if(view: Any, method: str, action: str) -> Iterator[None]:
+    """The view as it would be asked by this method, while the scope is open."""
+    http = view.request._request
+    before = http.method, view.action
+    mapped = getattr(view, "action_map", None) or {}
+    http.method, view.action = method, mapped.get(method.lower(), action)
 
     try:
         yield
     finally:
-        http.method, view.action = method, action
+        http.method, view.action = before

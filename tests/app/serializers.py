@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adrf.serializers import ModelSerializer as AsyncModelSerializer
 from rest_framework import serializers
 
 from .models import (
@@ -34,6 +35,14 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
 
 
 class ContractSerializer(serializers.ModelSerializer[Contract]):
+    class Meta:
+        model = Contract
+        fields = ["id", "number", "year", "amount", "account"]
+
+
+class AsyncContractSerializer(AsyncModelSerializer):  # type: ignore[misc]
+    """adrf's."""
+
     class Meta:
         model = Contract
         fields = ["id", "number", "year", "amount", "account"]

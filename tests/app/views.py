@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from adrf.viewsets import ModelViewSet as AsyncModelViewSet
+from asgiref.sync import sync_to_async
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import (
     BasePermission,
     DjangoModelPermissions,
+    IsAdminUser,
     IsAuthenticated,
 )
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from django_partstream.mixins import BulkOperationsMixin
 
 from .models import Contract, Event, Shouted
-from .serializers import ContractSerializer, EventSerializer, ShoutedSerializer
+from .serializers import (
+    AsyncContractSerializer,
+    ContractSerializer,
+    EventSerializer,
+    ShoutedSerializer,
+)
 
 
 class ContractViewSet(BulkOperationsMixin, ModelViewSet[Contract]):
@@ -73,6 +82,61 @@ class UnlockedContractsViewSet(ContractViewSet):
             return bool(request.method == "PATCH" and obj.year != 1999)
 
     permission_classes = [IsAuthenticated, IsUnlocked]
+
+
+class PlainContractsViewSet(ModelViewSet[Contract]):
+    """As DRF has it, without us."""
+
+    queryset = Contract.objects.order_by("number")
+    serializer_class = ContractSerializer
+
+
+class ReadOnlyContractsViewSet(BulkOperationsMixin, ReadOnlyModelViewSet[Contract]):
+    queryset = Contract.objects.order_by("number")
+    serializer_class = ContractSerializer
+
+
+class AsyncContractsViewSet(BulkOperationsMixin, AsyncModelViewSet):  # type: ignore[misc]
+    """adrf's handlers."""
+
+    queryset = Contract.objects.order_by("number")
+    serializer_class = AsyncContractSerializer
+
+
+class AsyncShoutsViewSet(BulkOperationsMixin, AsyncModelViewSet):  # type: ignore[misc]
+    """Hooks that are coroutines, and use the database."""
+
+    queryset = Shouted.objects.order_by("name")
+    serializer_class = ShoutedSerializer
+
+    async def perform_acreate(self, serializer: Any) -> None:
+        count = await Shouted.objects.acount()
+        await sync_to_async(serializer.save)(times=count)
+
+    async def perform_adestroy(self, instance: Shouted) -> None:
+        if instance.times == 0:
+            raise PermissionDenied
+
+        await instance.adelete()
+
+
+class OnlySyncContractsViewSet(ContractViewSet):
+    sync_max_rows = 2
+    jobs = False
+
+
+class OwnActionsViewSet(ContractViewSet):
+    """Asks who may do what by the names of DRF's actions."""
+
+    ACTIONS: list[str] = []
+
+    def get_permissions(self) -> Any:
+        self.ACTIONS.append(self.action)
+
+        if self.action in self.request.headers.get("X-Denied", "").split(","):
+            return [IsAdminUser()]
+
+        return super().get_permissions()
 
 
 class EventViewSet(BulkOperationsMixin, ModelViewSet[Event]):

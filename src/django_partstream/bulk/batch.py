@@ -153,6 +153,11 @@ class Batch:
         return len(entries)
 
     def _permit(self, entries: Sequence[Entry]) -> int:
+        if self._target.check_new is not None:
+            for entry in entries:
+                if entry.outcome is None and entry.instance is None:
+                    entry.ask(self._target.check_new)
+
         check = self._target.check_object
 
         if check is None:

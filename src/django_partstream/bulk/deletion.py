@@ -94,7 +94,7 @@ class Delete:
 
         for fields in dict.fromkeys(group for group in groups if group is not None):
             pairs = zip(entries, groups, strict=True)
-            self._match([e for e, group in pairs if group is fields], fields)
+            self._match([e for e, group in pairs if group == fields], fields)
 
         self._permit(entries)
         self._delete([entry for entry in entries if entry.outcome is None])

@@ -46,6 +46,8 @@ class Target:
     #: Asked for every stored row before it is changed or deleted; raises one of
     #: DENIALS.
     check_object: Callable[[Model], None] | None = None
+    #: Asked before a row is created; raises one of DENIALS.
+    check_new: Callable[[], None] | None = None
     #: Given where the view overrides them.
     perform_create: Callable[[Any], None] | None = None
     perform_update: Callable[[Any], None] | None = None
@@ -102,6 +104,13 @@ class Entry:
         assert self.record is not None  # for mypy: asked of validated rows only
 
         return self.record
+
+    def ask(self, check: Callable[..., None], *arguments: Any) -> None:
+        """Fail if this check denies it."""
+        try:
+            check(*arguments)
+        except DENIALS as denial:
+            self.fail(denied(denial))
 
     def reset(self) -> None:
         """Forget all but the row, to judge it anew."""

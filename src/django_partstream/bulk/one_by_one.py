@@ -111,6 +111,9 @@ class OneByOne:
         entry.instance = instance = self._match(entry)
 
         if instance is None:
+            if self._target.check_new is not None:
+                self._target.check_new()
+
             serializer = self._target.get_serializer(data=entry.data)
         else:
             if self._target.check_object is not None:

@@ -16,7 +16,14 @@ from .outcome import RowError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("CONFLICT", "NOT_UNIQUE", "NO_REFERENCE", "REFUSALS", "refusal")
+__all__ = (
+    "CONFLICT",
+    "NOT_UNIQUE",
+    "NO_REFERENCE",
+    "REFUSALS",
+    "is_transient",
+    "refusal",
+)
 
 #: A stored row that may not be shown has the key; or any of its unique values.
 CONFLICT = RowError("", "conflict", "This row conflicts with stored data.")
@@ -78,6 +85,25 @@ def refusal(error: BaseException) -> RowError | None:
         return INVALID
 
     return known
+
+
+#: PostgreSQL's serialization_failure, deadlock_detected and lock_not_available.
+TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
+#: MySQL's lock wait timeout and deadlock.
+TRANSIENT_NUMBERS = frozenset({1205, 1213})
+TRANSIENT_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+def is_transient(error: DatabaseError) -> bool:
+    """Whether other transactions are to blame, and a new one may succeed."""
+    cause: Any = error.__cause__
+    name = getattr(cause, "sqlite_errorname", None) or ""
+
+    return (
+        getattr(cause, "sqlstate", None) in TRANSIENT_STATES
+        or name.startswith(TRANSIENT_SQLITE)
+        or (bool(error.args) and error.args[0] in TRANSIENT_NUMBERS)
+    )
 
 
 def _mysql(error: DatabaseError) -> RowError | None:

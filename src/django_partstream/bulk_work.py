@@ -1,4 +1,4 @@
-"""An upsert as the work of a job."""
+"""A bulk operation as the work of a job."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from django.contrib.auth import get_user_model
 from rest_framework import exceptions
 
 from . import conf, encoding
-from .bulk import pipeline, rows
+from .bulk import rows
+from .bulk.operation import operation_on
 from .bulk.outcome import Counts, Kind, Outcome
+from .bulk.verb import Verb
 from .envelope import Envelope
 from .errors import NotFoundError, UnencodableError
 from .jobs.submit import InputReader
@@ -23,14 +25,16 @@ if TYPE_CHECKING:
 
     from .models import Job
 
-__all__ = ("KIND", "UpsertWork")
-
-#: `operation_type` in a job's status.
-KIND = "async_upsert"
+__all__ = ("BulkWork", "kind_of")
 
 
-class UpsertWork:
-    """An upsert, a batch at a time: the Work of jobs of kind `async_upsert`."""
+def kind_of(verb: Verb) -> str:
+    """`operation_type` in a job's status."""
+    return f"async_{Verb.UPSERT if verb is Verb.PUT else verb}"
+
+
+class BulkWork:
+    """A bulk operation, a batch at a time: the Work of jobs of kind `async_…`."""
 
     def __init__(self, job: Job) -> None:
         self._job_id = job.pk
@@ -39,9 +43,12 @@ class UpsertWork:
 
         with self._envelope.locale():
             view = _view_of(job, self._envelope)
-            target = target_of(view, text=self._dialect.format == "csv")
-            self._operation = pipeline.Upsert(
+            # Jobs of before there were verbs are upserts.
+            verb = Verb(job.spec.get("verb", Verb.UPSERT))
+            target = target_of(view, verb, text=self._dialect.format == "csv")
+            self._operation = operation_on(
                 target,
+                verb,
                 unique_fields=job.spec["unique_fields"],
                 update_fields=job.spec["update_fields"],
             )
@@ -138,4 +145,5 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-register(KIND, UpsertWork)
+for verb in Verb:
+    register(kind_of(verb), BulkWork)
