@@ -19,5 +19,10 @@ urlpatterns = [
     path("totals/", views.Totals.as_view()),
     path("bearer/", views.Bearer.as_view()),
     path("owned/<int:pk>/", views.Owned.as_view()),
+    path("steps/", views.Steps.as_view()),
+    path("blocking/", views.Blocking.as_view()),
+    path("whoami/", views.whoami),
+    path("show/<str:name>/<str:value>/", views.show),
+    path("publish/<str:topic>/", views.publish_topic),
     path("request-thread/", views.InRequestThread.as_view()),
 ]

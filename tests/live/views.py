@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 from collections import Counter, defaultdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core import signing
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from rest_framework.authentication import (
     BaseAuthentication,
@@ -23,8 +27,21 @@ from rest_framework.permissions import (
 )
 from rest_framework.throttling import ScopedRateThrottle
 
-from django_partstream import ProgressiveView, cached_for, lazy, topics_for
+from django_partstream import (
+    ProgressiveView,
+    cached_for,
+    frames,
+    lazy,
+    publish,
+    topics_for,
+)
+from django_partstream.transports.streaming import FrameResponse
 from tests.app.models import Account
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from django.http import HttpRequest
 
 #: What the parts show, for the tests to change.
 shown: dict[str, Any] = {}
@@ -198,3 +215,57 @@ class Owned(ProgressiveView):
         )
 
         return [("name", lazy(lambda: account.name, topics=("orders",)))]
+
+
+class Steps(ProgressiveView):
+    """Six parts, which say in a file when they begin; the last three wait there."""
+
+    def get_parts(self) -> Any:
+        return [(f"step{n}", lazy(self.step(n))) for n in range(6)]
+
+    def step(self, number: int) -> Any:
+        async def run() -> int:
+            with Path(os.environ["TEST_STEPS"]).open("a") as begun:
+                begun.write(f"{number} {os.getpid()}\n")
+
+            while number >= 3 and "TEST_STEPS_WAIT" in os.environ:
+                await asyncio.sleep(3600)
+
+            return number
+
+        return run
+
+
+class Blocking(ProgressiveView):
+    """A sync part that takes a second."""
+
+    def get_parts(self) -> Any:
+        return [("blocking", lazy(lambda: time.sleep(1)))]
+
+
+def show(_request: HttpRequest, name: str, value: str) -> HttpResponse:
+    """What the parts of this process show from now on."""
+    shown[name] = value
+
+    return HttpResponse()
+
+
+def publish_topic(_request: HttpRequest, topic: str) -> HttpResponse:
+    publish(topic)
+
+    return HttpResponse()
+
+
+async def whoami(request: HttpRequest) -> FrameResponse:
+    """What came of the handshake, and of `connection_init`."""
+
+    async def frames_of() -> AsyncGenerator[frames.Frame]:
+        data = {
+            "authorization": request.headers.get("Authorization"),
+            "query": dict(request.GET.items()),
+        }
+        yield frames.Start(parts=("data",), cursor="c0")
+        yield frames.Part(name="data", data=data, cursor=None, ms=0.0)
+        yield frames.End(ok=1, failed=0, cursor=None, reason="complete")
+
+    return FrameResponse(frames_of())
