@@ -255,7 +255,13 @@ class ProgressiveView(StreamableView):
         if wanted is None or live.is_check(request):
             return plan
 
-        return plan.only(name for name in wanted.split(",") if name)
+        names = {name for name in wanted.split(",") if name}
+
+        # What the first request named may be gone by now, which is told as such.
+        if opening.owed is not None:
+            names.intersection_update(plan.names)
+
+        return plan.only(names)
 
     def _chunk_size(self, asked: str | None) -> int:
         settings = conf.current()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ("Merged", "merge", "merge_pages", "parse")
+__all__ = ("Merged", "merge", "merge_pages", "parse", "parse_events")
 
 Frame = dict[str, Any]
 
@@ -28,8 +28,24 @@ class Merged:
     #: The newest one.
     cursor: str | None = None
     end: Frame | None = None
+    #: All that were added.
+    frames: list[Frame] = dataclasses.field(default_factory=list)
+
+    def resume(self, rest: Merged) -> None:
+        """Go on with what came from the newest cursor on."""
+        for name in {*rest.data, *rest.errors}:
+            self.items.pop(name, None)
+            self.data.pop(name, None)
+            self.errors.pop(name, None)
+
+        self.data |= rest.data
+        self.errors |= rest.errors
+        self.cursor = rest.cursor
+        self.end = rest.end
 
     def add(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
         match frame["type"]:
             case "start":
                 self.end = None
@@ -46,6 +62,26 @@ class Merged:
 
         if "cursor" in frame:
             self.cursor = frame["cursor"]
+
+    def add_page(self, page: dict[str, Any]) -> None:
+        failed = {
+            problem["part"]: problem["code"] for problem in page.get("errors", ())
+        }
+
+        for result in page["results"]:
+            ((name, data),) = result.items()
+            self.items.pop(name, None)
+            self.data.pop(name, None)
+            self.errors.pop(name, None)
+
+            if name in failed:
+                assert data is None
+                self.errors[name] = failed[name]
+            else:
+                self.data[name] = data
+
+        self.cursor = page["cursor"]
+        assert page["meta"]["has_more"] is (self.cursor is not None)
 
     def _add_items(self, frame: Frame) -> None:
         name = frame["name"]
@@ -88,17 +124,7 @@ def merge_pages(pages: Iterable[dict[str, Any]]) -> Merged:
     merged = Merged()
 
     for page in pages:
-        failed = {
-            problem["part"]: problem["code"] for problem in page.get("errors", ())
-        }
-        merged.errors |= failed
-        merged.cursor = page["cursor"]
-
-        for result in page["results"]:
-            ((name, data),) = result.items()
-
-            if name not in failed:
-                merged.data[name] = data
+        merged.add_page(page)
 
     return merged
 
@@ -108,3 +134,22 @@ def parse(body: bytes) -> list[Frame]:
     *lines, _rest = body.split(b"\n")
 
     return [json.loads(line) for line in lines if line]
+
+
+def parse_events(body: bytes) -> list[Frame]:
+    """The frames of an event stream, which may have been cut anywhere."""
+    *events, _rest = body.split(b"\n\n")
+
+    return [_event(event.decode()) for event in events]
+
+
+def _event(text: str) -> Frame:
+    fields = dict(line.split(": ", 1) for line in text.split("\n"))
+    frame: Frame = json.loads(fields["data"])
+    assert fields["event"] == {"error": "part-error"}.get(frame["type"], frame["type"])
+
+    # Its id is the newest cursor: that of this frame where it has one.
+    if frame.get("cursor"):
+        assert fields["id"] == frame["cursor"]
+
+    return frame
