@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -221,7 +222,7 @@ class ProgressiveView(StreamableView):
             binding=binding,
             owed=owed,
             query=query,
-            pairs=None if is_async else self.get_parts(),
+            pairs=None if is_async else _listed(self.get_parts()),
             in_transaction=offload.in_atomic_block(),
         )
 
@@ -278,6 +279,11 @@ class ProgressiveView(StreamableView):
             )
 
         return min(int(asked), self.max_chunk_size or settings.max_chunk_size)
+
+
+def _listed(pairs: Any) -> Any:
+    # A generator queries as it goes: here, not on the event loop.
+    return list(pairs) if isinstance(pairs, Iterator) else pairs
 
 
 def _binding(view: Any, request: Any) -> cursors.Binding:

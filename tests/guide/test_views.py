@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import logging
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import resolve, reverse
 from django.utils import timezone
 
+from django_partstream import PartEvent, observe, unobserve
 from tests.app.models import Comment, Follow, Like, Order, Post
 from tests.guide import views
 from tests.guide.reading import errors, pages, parts
@@ -170,6 +173,45 @@ def test_what_is_cached_is_made_once(client: Client) -> None:
     assert views.CALLS == {"expensive": 3, "cached": 1}
 
 
+def test_an_observer_hears_of_a_hit(client: Client) -> None:
+    heard: list[PartEvent] = []
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(unobserve, heard.append)
+        observe(heard.append)
+        parts(client, "/api/counting/")
+        parts(client, "/api/counting/")
+
+    assert [
+        (event.part, event.cached) for event in heard if event.kind == "finished"
+    ] == [
+        *(("immediate", False), ("lazy", False), ("cached", False)),
+        *(("immediate", False), ("lazy", False), ("cached", True)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["robust", "unguarded", "timeout", "counting"])
+async def test_a_stream_has_what_the_pages_have(
+    async_client: AsyncClient, name: str
+) -> None:
+    pages = (await async_client.get(f"/api/{name}/?chunk_size=9")).json()
+    response: Any = await async_client.get(f"/api/{name}/?format=ndjson")
+    body = b"".join([block async for block in response])
+    frames = [json.loads(line) for line in body.splitlines()]
+
+    data = {frame["name"]: frame.get("data") for frame in frames if "name" in frame}
+    codes = {
+        frame["name"]: frame["error"]["code"] for frame in frames if "error" in frame
+    }
+
+    assert data.keys() == {name for result in pages["results"] for name in result}
+    assert codes == {error["part"]: error["code"] for error in pages.get("errors", [])}
+
+    for result in pages["results"]:
+        for part, value in result.items():
+            assert part in ("meta", "lazy") or data[part] == value
+
+
 def test_a_platform_for_analytics(client: Client, shop: None, ann: Any) -> None:
     client.force_login(ann)
     first, second = pages(client, "/api/analytics/")
@@ -257,6 +299,15 @@ def test_parts_depend_on_the_query(client: Client, shop: None) -> None:
         "analytics": 3,
         "reports": {"of": "q3"},
     }
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_list_of_parts_may_be_a_generator(
+    async_client: AsyncClient, shop: None
+) -> None:
+    page = (await async_client.get("/api/yielding/")).json()
+
+    assert page["results"] == [{"apples": 3}, {"pears": 50}]
 
 
 # Whole dashboards.

@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/analytics/", views.AnalyticsView.as_view()),
     path("api/by-hand/", views.ByHandView.as_view()),
     path("api/conditional/", views.ConditionalView.as_view()),
+    path("api/yielding/", views.YieldingView.as_view()),
     path("api/dynamic/", views.DynamicView.as_view()),
     path("api/shop/", views.ShopView.as_view()),
     path("api/shop-admin/", views.ShopAdminView.as_view()),

@@ -238,6 +238,14 @@ class ConditionalView(ProgressiveView):
         return Customer.objects.count()
 
 
+class YieldingView(ProgressiveView):
+    """Its list of parts is a generator, which asks the database as it goes."""
+
+    def get_parts(self) -> Any:
+        for ware in Ware.objects.order_by("name"):
+            yield ware.name, lazy(lambda ware=ware: ware.stock)
+
+
 class DynamicView(ProgressiveView):
     chunk_size = 1
 

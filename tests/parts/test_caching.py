@@ -227,6 +227,21 @@ async def test_followers_hold_no_thread(locmem: None) -> None:
     assert values == [{"call": 1}] * 40
 
 
+async def test_what_waits_for_itself_is_refused(locmem: None) -> None:
+    @cached_for(60, vary="public")
+    async def endless(number: int) -> Any:
+        return await endless(number % 3 + 1)
+
+    with pytest.raises(RecursionError) as caught:
+        await endless(1)
+
+    assert str(caught.value) == (
+        "cached_for: test_what_waits_for_itself_is_refused.<locals>.endless waits for "
+        "itself."
+    )
+    assert len(caching._flights) == 0
+
+
 async def test_a_cancelled_leader_hands_over(kept_in: str) -> None:
     began: list[asyncio.Event] = []
     go_on = asyncio.Event()

@@ -14,7 +14,7 @@ import hashlib
 import types
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Manager, Model, QuerySet
@@ -32,6 +32,9 @@ PREFIX = "django_partstream.part."
 
 #: Query parameters that say how parts are sent, not what is in them.
 OF_TRANSPORT: Final = frozenset(("chunk_size", "cursor", "format", "live", "parts"))
+
+#: What a value is held by, innermost last, by identity.
+Around: TypeAlias = tuple[int, ...]
 
 _PLAIN = (bool, bytes, complex, float, int, str, type(None))
 _TOLD_BY_REPR = (decimal.Decimal, datetime.timedelta, uuid.UUID, range, slice)
@@ -124,19 +127,25 @@ class _UnknownError(Exception):
     """Something that cannot be told from others of its kind."""
 
 
-def identify(value: Any, depth: int = 0) -> Any:
+def identify(value: Any, around: Around = ()) -> Any:
     """Plain tuples and texts that are equal for equal values, in every process."""
-    if depth > _DEEPEST:
-        raise _UnknownError("values that are nested too deeply")
-
     kind = type(value)
 
     if kind in _PLAIN:
         return (kind.__name__, repr(value))
 
+    if id(value) in around:
+        # A function that calls itself, say.
+        return ("around", len(around) - around.index(id(value)))
+
+    if len(around) > _DEEPEST:
+        raise _UnknownError("values that are nested too deeply")
+
+    around = (*around, id(value))
+
     for known, told in _RULES:
         if isinstance(value, known):
-            return (_path(kind), told(value, depth + 1))
+            return (_path(kind), told(value, around))
 
     if _is_request(value):
         return "request"
@@ -145,56 +154,56 @@ def identify(value: Any, depth: int = 0) -> Any:
         # What it was asked is in the key already.
         return ("view", _path(kind))
 
-    return (_path(kind), _state(value, depth + 1))
+    return (_path(kind), _state(value, around))
 
 
-def _members(value: Any, depth: int) -> Any:
-    return [identify(member, depth) for member in value]
+def _members(value: Any, around: Around) -> Any:
+    return [identify(member, around) for member in value]
 
 
-def _unordered(value: Any, depth: int) -> Any:
-    return sorted(map(repr, _members(value, depth)))
+def _unordered(value: Any, around: Around) -> Any:
+    return sorted(map(repr, _members(value, around)))
 
 
-def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
-    return _unordered(value.items(), depth)
+def _mapping(value: Mapping[Any, Any], around: Around) -> Any:
+    return _unordered(value.items(), around)
 
 
-def _instance(value: Model, depth: int) -> Any:
+def _instance(value: Model, around: Around) -> Any:
     if value.pk is None:
         raise _UnknownError(f"an unsaved {value._meta.label}")
 
-    return (value._meta.label, value._state.db, identify(value.pk, depth))
+    return (value._meta.label, value._state.db, identify(value.pk, around))
 
 
-def _query(value: QuerySet[Any], depth: int) -> Any:
+def _query(value: QuerySet[Any], around: Around) -> Any:
     try:
         sql, params = value.query.sql_with_params()
     except EmptyResultSet:
         return (value.model._meta.label, "empty")
 
-    return (value.model._meta.label, value.db, sql, identify(params, depth))
+    return (value.model._meta.label, value.db, sql, identify(params, around))
 
 
-def _function(fn: types.FunctionType, depth: int) -> Any:
+def _function(fn: types.FunctionType, around: Around) -> Any:
     return (
         fn.__module__,
         fn.__qualname__,
         _fingerprint(fn.__code__),
-        identify(fn.__defaults__, depth),
-        identify(fn.__kwdefaults__, depth),
-        [_cell(cell, depth) for cell in fn.__closure__ or ()],
+        identify(fn.__defaults__, around),
+        identify(fn.__kwdefaults__, around),
+        [_cell(cell, around) for cell in fn.__closure__ or ()],
     )
 
 
-def _cell(cell: types.CellType, depth: int) -> Any:
+def _cell(cell: types.CellType, around: Around) -> Any:
     try:
         content = cell.cell_contents
     except ValueError:
         # Not filled yet: the class in whose body a decorated method stands.
         return "empty"
 
-    return identify(content, depth)
+    return identify(content, around)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -221,7 +230,7 @@ def _fingerprint(code: types.CodeType) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _state(value: Any, depth: int) -> Any:
+def _state(value: Any, around: Around) -> Any:
     """Of any other object: what `pickle` would keep of it, which refuses those whose
     state it cannot see."""
     try:
@@ -234,7 +243,7 @@ def _state(value: Any, depth: int) -> Any:
 
     made_by, state, members = reduced[:2], reduced[2:3], reduced[3:5]
 
-    return identify((made_by, state, [[*(of or ())] for of in members]), depth)
+    return identify((made_by, state, [[*(of or ())] for of in members]), around)
 
 
 def _path(cls: type) -> str:
@@ -242,7 +251,7 @@ def _path(cls: type) -> str:
 
 
 #: How values of a kind are told apart; the first that fits counts.
-_RULES: Final[tuple[tuple[Any, Callable[[Any, int], Any]], ...]] = (
+_RULES: Final[tuple[tuple[Any, Callable[[Any, Around], Any]], ...]] = (
     (enum.Enum, lambda value, _: value.name),
     (Promise, lambda value, _: str(value)),
     (_TOLD_BY_REPR, lambda value, _: repr(value)),
@@ -250,26 +259,28 @@ _RULES: Final[tuple[tuple[Any, Callable[[Any, int], Any]], ...]] = (
     (type, lambda value, _: _path(value)),
     (Model, _instance),
     (QuerySet, _query),
-    (Manager, lambda value, depth: _query(value.get_queryset(), depth)),
+    (Manager, lambda value, around: _query(value.get_queryset(), around)),
     ((list, tuple), _members),
     ((set, frozenset), _unordered),
     (Mapping, _mapping),
-    (Composed, lambda value, depth: identify(value.options(), depth)),
+    (Composed, lambda value, around: identify(value.options(), around)),
     (
         functools.partial,
-        lambda value, depth: identify((value.func, value.args, value.keywords), depth),
+        lambda value, around: identify(
+            (value.func, value.args, value.keywords), around
+        ),
     ),
     (types.FunctionType, _function),
     (
         types.MethodType,
-        lambda value, depth: identify((value.__func__, value.__self__), depth),
+        lambda value, around: identify((value.__func__, value.__self__), around),
     ),
     (types.ModuleType, lambda value, _: value.__name__),
     (
         types.BuiltinFunctionType,
-        lambda value, depth: (
+        lambda value, around: (
             value.__qualname__,
-            identify(value.__self__, depth),
+            identify(value.__self__, around),
         ),
     ),
     # Texts and numbers of a kind of their own.

@@ -48,6 +48,10 @@ RELEASE_SECONDS: Final = 2.0
 
 _flights = Flights()
 _shelf = Shelf()
+#: The keys that are made around this.
+_making: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "django_partstream.making", default=frozenset()
+)
 _not_before: contextvars.ContextVar[float] = contextvars.ContextVar(
     "django_partstream.not_before", default=0.0
 )
@@ -144,6 +148,9 @@ class Cached(Composed):
         else:
             key = self.key(args, kwargs)
 
+        if key in _making.get():
+            raise RecursionError(f"cached_for: {name_of(self.fn)} waits for itself.")
+
         not_before = _not_before.get()
 
         while True:
@@ -224,7 +231,13 @@ class Cached(Composed):
             return entry, True
 
         began = time.time()
-        made = Entry(await resolve(self.fn, *args, **kwargs), began)
+        token = _making.set(_making.get() | {key})
+
+        try:
+            made = Entry(await resolve(self.fn, *args, **kwargs), began)
+        finally:
+            _making.reset(token)
+
         await offload.run_here(_shelf.put, key, made, self.ttl)
 
         return made, False
