@@ -114,7 +114,10 @@ def _servers() -> Iterator[dict[str, Server]]:
 
 
 def _take(server: Server, count: int, scale: Scale, name: str) -> tuple[float, float]:
-    return asyncio.run(_round(server, count, scale, ours=SERVERS[name] == "ours"))
+    taken = asyncio.run(_round(server, count, scale, ours=SERVERS[name] == "ours"))
+    _until_gone(server, scale.patience)
+
+    return taken
 
 
 async def _round(
@@ -160,13 +163,16 @@ async def _round(
     for follower in opened:
         follower.transport.abort()
 
-    _until_gone(server)
-
     return cost * 1e6, sorted(times)[len(times) // 2] * 1e3
 
 
-def _until_gone(server: Server) -> None:
+def _until_gone(server: Server, patience: float) -> None:
     """Wait until the server has forgotten the sockets."""
+    ends_at = time.monotonic() + patience
+
     with HttpClient(server.port) as driver:
         while b'"sockets": 0' not in driver.get("/ready/").body:
+            if time.monotonic() > ends_at:
+                raise TimeoutError("The server holds on to sockets that have left.")
+
             time.sleep(0.05)
