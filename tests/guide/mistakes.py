@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Parts] = {
     "serializer": lambda view: [("data", lazy(view.get_data, serializer=object()))],  # type: ignore[arg-type]
     "no-seconds": lambda view: [("data", lazy(with_timeout(view.get_data)))],
     "ttl": lambda view: [("data", lazy(cached_for(0)(view.get_data)))],
+    "unknown": lambda view: [("data", lazy(safe_call(view.over_a_lock(password=1))))],
     "lazy-inside": lambda view: [("data", safe_call(lazy(view.get_data)))],  # type: ignore[call-overload]
     "lazy-twice": lambda view: [("data", lazy(lazy(view.get_data)))],  # type: ignore[arg-type]
 }
@@ -42,6 +44,11 @@ def mistaken(parts: Parts) -> type[ProgressiveView]:
 
         def get_data(self, request: Any = None) -> Any:
             return {"password": "hunter2"}
+
+        def over_a_lock(self, password: int) -> Any:
+            lock = threading.Lock()
+
+            return cached_for(60)(lambda: lock.locked())
 
         async def get_async(self) -> Any:
             return {"password": "hunter2"}

@@ -47,6 +47,10 @@ SAYS = {
     "no-seconds": "with_timeout() needs seconds: with_timeout(self.get_data, 30), or "
     "@with_timeout(30).",
     "ttl": "cached_for(0): expected seconds above zero.",
+    "unknown": "cached_for: mistaken.<locals>.Mistaken.over_a_lock.<locals>.<lambda> "
+    "holds an object of _thread.lock, which has nothing that tells it from another, so "
+    "that one's data could be served for the other's. Make the function a method of "
+    "the view, or pass plain values such as keys and dates.",
     "lazy-inside": "safe_call() got what lazy() made. lazy comes last: "
     "lazy(safe_call(self.get_data)).",
     "lazy-twice": "lazy() got what lazy() made. lazy comes once.",

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ from django.core.cache import cache
 from django.test import RequestFactory
 from django.utils import timezone, translation
 from hypothesis import given
+from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from asgi_example import ports, services
@@ -37,6 +39,7 @@ from django_partstream.parts.cache_key import _UnknownError, identify
 from django_partstream.parts.caching import Cached, not_older_than
 from django_partstream.parts.composing import resolve
 from django_partstream.parts.part import Lazy
+from tests.forms import count
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REDIS = "django.core.cache.backends.redis.RedisCache"
@@ -311,6 +314,47 @@ async def test_a_failure_is_shared_by_those_who_wait_and_not_kept(
     assert await resolve(cached) == "up"
     assert await resolve(cached) == "up"
     assert CALLS[name] == 2
+
+
+@given(st.randoms(use_true_random=False))
+@settings_of(max_examples=count(15, 500), deadline=None)
+def test_whoever_fails_or_leaves_the_others_get_a_value(random: Random) -> None:
+    """Parts of one key come, are cancelled and fail in any order."""
+    name = fresh_name()
+
+    async def compute() -> Any:
+        await asyncio.sleep(random.choice([0, 0, 0.001]))
+
+        if random.random() < 0.3:
+            raise ConnectionError("down")
+
+        return counted(name)
+
+    async def main() -> list[Any]:
+        cached = Cached(Plain(compute), 60, "public")
+        tasks = []
+
+        for _ in range(random.randint(2, 20)):
+            tasks.append(asyncio.create_task(resolve(cached)))
+
+            if random.random() < 0.5:
+                await asyncio.sleep(0)
+
+            if random.random() < 0.4:
+                random.choice(tasks).cancel()
+
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = asyncio.run(main())
+
+    for outcome in outcomes:
+        assert outcome == 1 or isinstance(
+            outcome, (ConnectionError, asyncio.CancelledError)
+        )
+
+    assert CALLS[name] <= 1
+    assert len(caching._flights) == 0
 
 
 async def test_another_processs_value_is_awaited(

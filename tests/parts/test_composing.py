@@ -411,6 +411,10 @@ def test_what_cannot_be_is_refused_where_it_is_declared() -> None:
         "safe_call() got what lazy() made. lazy comes last: "
         "lazy(safe_call(self.get_data))."
     )
+    of_class: Any = classmethod(get)
+    assert declaring_error(lambda: safe_call(of_class)) == (
+        "safe_call() got a classmethod. Put @classmethod above @safe_call."
+    )
     assert declaring_error(lambda: with_timeout(get)) == (
         "with_timeout() needs seconds: with_timeout(self.get_data, 30), or "
         "@with_timeout(30)."

@@ -6,6 +6,7 @@ be told apart from others of its kind is refused, never left out.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import enum
@@ -13,7 +14,7 @@ import functools
 import hashlib
 import types
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
@@ -25,7 +26,7 @@ from django_partstream.errors import PartTypeError
 
 from .composing import Composed, current_request, name_of
 
-__all__ = ("cache_key", "identify", "request_of")
+__all__ = ("cache_key", "check_is_told_apart", "identify", "request_of")
 
 VERSION = 1
 PREFIX = "django_partstream.part."
@@ -51,7 +52,7 @@ def cache_key(fn: Callable[..., Any], args: Any, kwargs: Any, who: Any) -> str:
     """
     request = request_of(fn, args, kwargs)
 
-    try:
+    with _told_of(fn):
         parts = (
             VERSION,
             identify(fn),
@@ -62,6 +63,22 @@ def cache_key(fn: Callable[..., Any], args: Any, kwargs: Any, who: Any) -> str:
             timezone.get_current_timezone_name(),
             identify(who),
         )
+
+    digest = hashlib.sha256(repr(parts).encode(errors="surrogatepass"))
+
+    return PREFIX + digest.hexdigest()
+
+
+def check_is_told_apart(fn: Callable[..., Any]) -> None:
+    """Raises TypeError (PartTypeError) for a function that could have no key."""
+    with _told_of(fn):
+        identify(fn)
+
+
+@contextlib.contextmanager
+def _told_of(fn: Callable[..., Any]) -> Iterator[None]:
+    try:
+        yield
     except _UnknownError as error:
         raise PartTypeError(
             f"cached_for: {name_of(fn)} holds {error}, which has nothing that tells it "
@@ -69,10 +86,6 @@ def cache_key(fn: Callable[..., Any], args: Any, kwargs: Any, who: Any) -> str:
             "the function a method of the view, or pass plain values such as keys and "
             "dates."
         ) from error
-
-    digest = hashlib.sha256(repr(parts).encode(errors="surrogatepass"))
-
-    return PREFIX + digest.hexdigest()
 
 
 def request_of(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:

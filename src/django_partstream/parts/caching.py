@@ -15,7 +15,7 @@ from django_partstream import offload
 from django_partstream.errors import PartTypeError
 
 from . import observer
-from .cache_key import cache_key, request_of
+from .cache_key import cache_key, check_is_told_apart, request_of
 from .composing import (
     Composed,
     call,
@@ -140,6 +140,10 @@ class Cached(Composed):
 
     def options(self) -> tuple[Any, ...]:
         return (self.fn, self.ttl, self.vary)
+
+    def check(self) -> None:
+        super().check()
+        check_is_told_apart(self.fn)
 
     async def resolve(self, *args: Any, **kwargs: Any) -> Any:
         if callable(self.vary):

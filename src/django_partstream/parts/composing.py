@@ -92,6 +92,11 @@ class Composed(abc.ABC):
     def options(self) -> tuple[Any, ...]:
         """All that the value depends on: the function, and how it is surrounded."""
 
+    def check(self) -> None:
+        """Raises PartTypeError for what could only fail later."""
+        if isinstance(self.fn, Composed):
+            self.fn.check()
+
     @abc.abstractmethod
     async def resolve(self, *args: Any, **kwargs: Any) -> Any:
         """The evaluated value, made from the event loop."""
@@ -362,6 +367,11 @@ def check_function(caller: str, fn: Any) -> None:
 
     if inspect.iscoroutine(fn):
         fn.close()
+
+    if isinstance(fn, classmethod):
+        raise PartTypeError(
+            f"{caller}() got a classmethod. Put @classmethod above @{caller}."
+        )
 
     if hasattr(fn, "takes_request"):
         mend = "once" if caller == "lazy" else f"last: lazy({caller}(self.get_data))"

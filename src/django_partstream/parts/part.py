@@ -96,6 +96,7 @@ def lazy(
     composed = as_composed(fn)
 
     if composed is not None:
+        composed.check()
         fn, takes_request = in_part(composed, takes_request=takes_request), True
 
     return Lazy(
