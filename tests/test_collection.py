@@ -430,6 +430,19 @@ def test_actions_keep_the_names_of_drf(
     assert set(OwnActionsViewSet.ACTIONS) == {action}
 
 
+def test_a_refusal_of_rows_is_a_problem_and_of_one_object_is_drfs(
+    client: Client,
+) -> None:
+    url = "/api/model-permission-contracts/"
+
+    rows = ask(client, "POST", [], url=url)
+    one = ask(client, "POST", {"number": "A"}, url=url)
+
+    assert (rows.status_code, rows["Content-Type"]) == (403, "application/problem+json")
+    assert rows.json()["code"] == "not_authenticated"
+    assert one.json() == {"detail": "Authentication credentials were not provided."}
+
+
 # ---- many ids
 
 

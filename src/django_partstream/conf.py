@@ -44,6 +44,10 @@ class Settings:
     #: Of a compressed upload, once it is inflated.
     max_decompressed_bytes: int = 4096 * MIB
 
+    #: Receivers of `pre_save`, `post_save`, `pre_init` and `post_init` that need not
+    #: hear of every row: dotted paths of functions, modules or packages.
+    ignore_receivers: tuple[str, ...] = ("sentry_sdk",)
+
     #: A job whose worker has not been heard of for so long is taken over.
     lease_seconds: float = 20.0
     sweep_seconds: float = 10.0
@@ -98,8 +102,9 @@ def current() -> Settings:
     if "queue" not in values and values.get("redis_url"):
         values["queue"] = "arq"
 
-    if "socket_headers" in values:
-        values["socket_headers"] = tuple(values["socket_headers"])
+    for name in ("ignore_receivers", "socket_headers"):
+        if name in values:
+            values[name] = tuple(values[name])
 
     return Settings(**values)
 
@@ -158,7 +163,7 @@ def _expected(key: str, value: Any) -> str | None:
 
         return "a function of (request, connection), or its dotted path"
 
-    if key == "SOCKET_HEADERS":
+    if key in ("IGNORE_RECEIVERS", "SOCKET_HEADERS"):
         return None if _are_names(value) else "a list of names"
 
     seconds = key.endswith("_SECONDS")

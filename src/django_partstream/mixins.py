@@ -14,13 +14,15 @@ from .bulk.verb import Verb
 from .errors import PartstreamError
 from .intent import holds_rows, inflate_form
 from .parsers import UnreadParser
-from .responses import answer_error
+from .responses import answer_error, as_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from django.http import HttpRequest
     from rest_framework.request import Request
+
+    from .bulk.effects import SideEffects
 
 __all__ = ("BulkOperationsMixin",)
 
@@ -83,6 +85,14 @@ class BulkOperationsMixin:
     #: Whether more rows than that become a job; else they are refused.
     jobs: bool = True
 
+    #: What overridden `save()` and `delete()` methods and receivers of signals mean:
+    #: rows are written one by one where there are some ("auto"), always ("rows"), or
+    #: together although they are then not called ("skip").
+    bulk_side_effects: SideEffects = "auto"
+
+    #: The request has rows for its body.
+    _is_bulk = False
+
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
         if isinstance(actions, dict):
@@ -129,7 +139,9 @@ class BulkOperationsMixin:
 
             return answer_error(exc)
 
-        return super().handle_exception(exc)  # type: ignore[misc]
+        response = super().handle_exception(exc)  # type: ignore[misc]
+
+        return as_problem(response, exc) if self._is_bulk else response
 
     @extends
     def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:

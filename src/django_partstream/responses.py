@@ -21,7 +21,7 @@ from .problems import CONTENT_TYPE, Problem, problem_of
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
-__all__ = ("ProblemMixin", "answer_error", "problem_response")
+__all__ = ("ProblemMixin", "answer_error", "as_problem", "problem_response")
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,23 @@ def answer_error(error: PartstreamError) -> HttpResponse:
     )
 
 
+def as_problem(response: HttpResponseBase, error: Exception) -> HttpResponse:
+    """DRF's answer to an error, as a problem."""
+    problem = problem_response(
+        Problem(
+            status=response.status_code,
+            code=_code(error),
+            detail=_detail(getattr(response, "data", None)),
+        )
+    )
+
+    for header in KEPT_HEADERS:
+        if header in response:
+            problem[header] = response[header]
+
+    return problem
+
+
 class ProblemMixin(APIView):
     """A view whose errors are all problem documents."""
 
@@ -74,19 +91,7 @@ class ProblemMixin(APIView):
         except Exception as error:
             return self._uncaught(error)
 
-        problem = problem_response(
-            Problem(
-                status=response.status_code,
-                code=_code(exc),
-                detail=_detail(getattr(response, "data", None)),
-            )
-        )
-
-        for header in KEPT_HEADERS:
-            if header in response:
-                problem[header] = response[header]
-
-        return problem
+        return as_problem(response, exc)
 
     def _uncaught(self, error: Exception) -> HttpResponse:
         """What Django makes of it, as a problem."""

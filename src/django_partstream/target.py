@@ -54,6 +54,7 @@ def target_of(view: Any, verb: Verb, *, text: bool) -> pipeline.Target:
         perform_create=_hook(view, "create", CreateModelMixin),
         perform_update=_hook(view, "update", UpdateModelMixin),
         perform_destroy=_hook(view, "destroy", DestroyModelMixin),
+        side_effects=view.bulk_side_effects,
     )
 
 

@@ -15,7 +15,7 @@ from .effects import deleting_reason
 from .entry import DENIALS, Entry, denied
 from .matching import Finder, locked_instances
 from .outcome import Kind, RowError
-from .pipeline import Mode, csv_columns
+from .pipeline import Mode, csv_columns, tell
 from .refusals import REFUSALS, refusal
 from .related import Relations
 from .verb import Verb
@@ -67,7 +67,8 @@ class Delete:
         self._columns = csv_columns(serializer)[0]
         self._cells = Cells(serializer, target.null_values) if target.text else None
         self._readers: dict[tuple[str, ...], keys.KeyReader] = {}
-        reason = deleting_reason(target.model, target.perform_destroy)
+        hooks = {"perform_destroy": target.perform_destroy}
+        reason = deleting_reason(target.model, hooks, target.side_effects)
         #: Whether rows are deleted together or one by one.
         self.mode: Mode = "batch" if reason is None else "rows"
         self.reason = reason or "nothing needs to be called for every single row"
@@ -98,10 +99,11 @@ class Delete:
 
         self._permit(entries)
         self._delete([entry for entry in entries if entry.outcome is None])
-        outcomes = [entry.outcome for entry in entries]
-        assert all(outcomes)  # for mypy
+        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
+        assert len(outcomes) == len(entries)
+        tell(self._target, outcomes)
 
-        return [outcome for outcome in outcomes if outcome is not None]
+        return outcomes
 
     def _data(self, row: Row) -> Any:
         if isinstance(row.data, dict):

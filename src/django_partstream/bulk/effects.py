@@ -7,7 +7,7 @@ Classes of Django's ORM, of DRF and of adrf do not count.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import models
 from django.db.models import signals
@@ -15,6 +15,8 @@ from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from rest_framework.serializers import BaseSerializer, ModelSerializer
+
+from django_partstream import conf
 
 from . import columns as cols
 from .references import unverified
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     from django.db.models.signals import ModelSignal
     from rest_framework.serializers import Serializer
 
-__all__ = ("deleting_reason", "per_row_reason")
+__all__ = ("SideEffects", "deleting_reason", "per_row_reason")
+
+#: Whether what a model's own saving does besides storing is looked for, always done,
+#: or left out.
+SideEffects = Literal["auto", "rows", "skip"]
 
 STOCK = ("adrf.", "django.db.", "django_partstream.", "rest_framework.")
 
@@ -65,39 +71,58 @@ def per_row_reason(
     serializer: Serializer[Any],
     model: type[models.Model],
     hooks: dict[str, Callable[..., Any] | None],
+    side_effects: SideEffects = "auto",
 ) -> str | None:
     """Why rows must be written one by one, naming who asks for it; None where they
     need not be. `hooks` are the view's `perform_…` methods, where it overrides them.
     """
     reasons = (
+        *_of_choice(side_effects),
         *_of_view(hooks),
         *_of_serializer(serializer, model),
-        *_of_model(model),
+        *(() if side_effects == "skip" else _of_saving(model)),
+        *_of_table(model),
     )
 
     return next(iter(reasons), None)
 
 
 def deleting_reason(
-    model: type[models.Model], perform_destroy: Callable[..., Any] | None
+    model: type[models.Model],
+    hooks: dict[str, Callable[..., Any] | None],
+    side_effects: SideEffects = "auto",
 ) -> str | None:
     """Why rows must be deleted one by one; None where they need not be.
 
     Receivers do not count: Django's collector calls them for each row of a set.
     """
-    if perform_destroy is not None:
-        return next(_of_view({"perform_destroy": perform_destroy}))
+    reasons = (
+        *_of_choice(side_effects),
+        *_of_view(hooks),
+        *(() if side_effects == "skip" else _of_deleting(model)),
+    )
 
+    return next(iter(reasons), None) or _of_relations(model)
+
+
+def _of_choice(side_effects: SideEffects) -> Iterator[str]:
+    if side_effects == "rows":
+        yield "bulk_side_effects is 'rows'"
+
+
+def _of_deleting(model: type[models.Model]) -> Iterator[str]:
     owner = _overriding(model, "delete")
 
     if owner is not None:
-        return f"{owner.__name__}.delete() is overridden"
+        yield f"{owner.__name__}.delete() is overridden"
 
     kind = type(model._base_manager.all())
 
     if inspect.unwrap(kind.delete) is not models.QuerySet.delete:
-        return f"{kind.__name__}.delete() is overridden"
+        yield f"{kind.__name__}.delete() is overridden"
 
+
+def _of_relations(model: type[models.Model]) -> str | None:
     if _cascades_to_itself(model):
         return f"rows of {model.__name__} refer to each other"
 
@@ -171,7 +196,7 @@ def _of_fields(serializer: Serializer[Any], model: type[models.Model]) -> Iterat
             yield f"{kind.__name__} writes {reference.attname} without looking"
 
 
-def _of_model(model: type[models.Model]) -> Iterator[str]:
+def _of_saving(model: type[models.Model]) -> Iterator[str]:
     for method in MODEL_METHODS:
         owner = _overriding(model, method)
 
@@ -187,8 +212,6 @@ def _of_model(model: type[models.Model]) -> Iterator[str]:
     for name, signal in SIGNALS.items():
         for receiver in _receivers(signal, model):
             yield f"{_name(receiver)} receives {name} of {model.__name__}"
-
-    yield from _of_table(model)
 
 
 def _of_table(model: type[models.Model]) -> Iterator[str]:
@@ -232,17 +255,19 @@ def _has_stock_pre_save(column: models.Field[Any, Any]) -> bool:
 def _receivers(
     signal: ModelSignal, model: type[models.Model]
 ) -> Iterator[Callable[..., Any]]:
-    """Whoever receives the signal, apart from our own: they hear of rows that are
-    written together in another way."""
+    """Whoever receives the signal, apart from those that need not hear of every row,
+    and our own, which hear of rows that are written together in another way."""
+    ignored = ("django_partstream", *conf.current().ignore_receivers)
+
     if not signal.has_listeners(model):
         return
 
     for receivers in signal._live_receivers(model):
         for receiver in receivers:
             unwrapped = inspect.unwrap(receiver)
-            module = str(getattr(unwrapped, "__module__", ""))
+            path = f"{getattr(unwrapped, '__module__', '')}.{_name(unwrapped)}."
 
-            if not module.startswith("django_partstream."):
+            if not path.startswith(tuple(f"{name}." for name in ignored)):
                 yield unwrapped
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from rest_framework.serializers import Serializer
 
+    from .effects import SideEffects
     from .matching import Key
     from .row import Row
 
@@ -53,6 +54,7 @@ class Target:
     perform_update: Callable[[Any], None] | None = None
     #: Is given the instance.
     perform_destroy: Callable[[Any], None] | None = None
+    side_effects: SideEffects = "auto"
 
     @property
     def using(self) -> str:

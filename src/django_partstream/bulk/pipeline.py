@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.transaction import TransactionManagementError
 from rest_framework.fields import HiddenField
 
-from django_partstream import topics
+from django_partstream import signals, topics
 from django_partstream.errors import ColumnsError
 
 from . import keys
@@ -38,12 +38,9 @@ if TYPE_CHECKING:
     from .outcome import Outcome
     from .row import Row
 
-__all__ = ("Mode", "Target", "Upsert", "csv_columns")
+__all__ = ("Mode", "Target", "Upsert", "csv_columns", "tell")
 
 Mode = Literal["batch", "rows"]
-
-#: Outcomes after which the table is another.
-WRITTEN = frozenset({Kind.CREATED, Kind.UPDATED, Kind.DELETED})
 
 
 def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -98,10 +95,8 @@ class Upsert:
         reason = per_row_reason(
             serializer,
             target.model,
-            {
-                "perform_create": target.perform_create,
-                "perform_update": target.perform_update,
-            },
+            _hooks(target, verb),
+            target.side_effects,
         )
         #: Whether rows are written together or one by one.
         self.mode: Mode = "batch" if reason is None else "rows"
@@ -149,9 +144,7 @@ class Upsert:
         outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
         assert len(outcomes) == len(entries)
 
-        if any(outcome.kind in WRITTEN for outcome in outcomes):
-            # No signal was sent for them, unless they were written one by one.
-            topics.publish_model(self._target.model, using=using)
+        tell(self._target, outcomes)
 
         return outcomes
 
@@ -224,6 +217,38 @@ class Upsert:
         return {
             name: value for name, value in data.items() if name in self._update_fields
         }
+
+
+def tell(target: Target, outcomes: Sequence[Outcome]) -> None:
+    """Say on commit what was written: Django's signals were not sent for rows that
+    were written together."""
+    by_kind = {
+        kind: [outcome.pk for outcome in outcomes if outcome.kind is kind]
+        for kind in (Kind.CREATED, Kind.UPDATED, Kind.DELETED)
+    }
+
+    if any(by_kind.values()):
+        topics.publish_model(target.model, using=target.using)
+        signals.send_bulk_written(
+            target.model,
+            using=target.using,
+            created=by_kind[Kind.CREATED],
+            updated=by_kind[Kind.UPDATED],
+            deleted=by_kind[Kind.DELETED],
+        )
+
+
+def _hooks(target: Target, verb: Verb) -> dict[str, Any]:
+    """The view's own hooks, as far as rows may come to them."""
+    hooks: dict[str, Any] = {}
+
+    if verb.creates:
+        hooks["perform_create"] = target.perform_create
+
+    if verb.matches:
+        hooks["perform_update"] = target.perform_update
+
+    return hooks
 
 
 def _fields(
