@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -15,7 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.http.request import split_domain_port, validate_host
 from django.urls import path, re_path
 
-from . import conf, encoding
+from . import conf, encoding, offload
 from .errors import TooLargeError
 from .problems import CONTENT_TYPE, problem_of
 from .subscriptions import SOCKET_PATH, PartStreamConsumer
@@ -168,6 +169,7 @@ async def _lifespan(
     try:
         async with contextlib.AsyncExitStack() as stack:
             conf.current()
+            stack.push_async_callback(asyncio.to_thread, offload.close)
             await stack.enter_async_context(background())
             stack.enter_context(shutdown.chained_signals(shutdown.current()))
             await send({"type": "lifespan.startup.complete"})

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.contrib.auth.models import Group
 
 from django_partstream import offload
@@ -47,6 +47,17 @@ async def test_a_call_is_made_in_the_thread_that_waits_for_it() -> None:
         nested(lambda: offload.run_sync(threading.get_ident))
     ):
         assert inner == outer
+
+
+async def test_the_thread_of_a_request_takes_no_part_in_it() -> None:
+    # As Django's handler has it around each request.
+    async with ThreadSensitiveContext():
+        requests = await sync_to_async(threading.get_ident)()
+
+        for outer, inner in await at_once(
+            nested(lambda: offload.run_sync(threading.get_ident))
+        ):
+            assert inner == outer != requests
 
 
 async def test_three_deep() -> None:

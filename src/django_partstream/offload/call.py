@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from .locale import Locale
@@ -107,6 +108,9 @@ class Call(Work):
             # Its arguments are not kept until the loop has time.
             self._fn = None
 
+        if self.is_abandoned:
+            self._forget()
+
     def _run(self, set_up: Callable[[], None]) -> Any:
         assert self._fn is not None  # a call runs once
         current_work.set(self)
@@ -114,6 +118,17 @@ class Call(Work):
         set_up()
 
         return self._fn()
+
+    def _forget(self) -> None:
+        """Let go at once of what the error holds: asgiref's frames, and with them a
+        thread, would stay until the garbage collector comes by."""
+        errors, self._error, self._value = [self._error], None, None
+
+        while errors:
+            if (error := errors.pop()) is not None:
+                errors += [error.__cause__, error.__context__]
+                traceback.clear_frames(error.__traceback__)
+                error.__traceback__ = error.__cause__ = error.__context__ = None
 
     def drop(self) -> None:
         """It will not run: its caller is cancelled."""
