@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from .streamable import StreamableView
 from .transports.pages import page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from django.http.response import HttpResponseBase
 
@@ -141,7 +142,7 @@ class ProgressiveView(StreamableView):
         plan = await self._plan(request, opening)
         scope = Scope(
             request=request,
-            view=_binding(self, request).view,
+            view=opening.binding.view,
             in_transaction=opening.in_transaction,
             max_running=self.max_running_parts or conf.current().max_running_parts,
         )
@@ -152,20 +153,16 @@ class ProgressiveView(StreamableView):
         owed = opening.owed
         names, gone = (plan.names, ()) if owed is None else owed.of(plan.names)
         is_live = self._wants_live(request)
+        wanted = set(names)
         # Whoever comes back may have missed changes of what it was sent.
         parts = [
             part
             for part in plan.parts
-            if part.name in set(names) or (is_live and live.is_live(part))
+            if part.name in wanted or (is_live and live.is_live(part))
         ]
-
-        def sign(left: Iterable[str]) -> str | None:
-            return cursors.sign(
-                cursors.Owed(query=opening.query, names=tuple(left)), opening.binding
-            )
-
+        sign = _signer(opening)
         # Before the first byte: it raises when the query is too long to be carried.
-        sign(plan.names)
+        sign(part.name for part in parts)
 
         if self.wants_stream(request):
             deadline = self.stream_deadline or conf.current().stream_deadline_seconds
@@ -284,6 +281,16 @@ class ProgressiveView(StreamableView):
 def _listed(pairs: Any) -> Any:
     # A generator queries as it goes: here, not on the event loop.
     return list(pairs) if isinstance(pairs, Iterator) else pairs
+
+
+def _signer(opening: _Opening) -> Callable[[Iterable[str]], str | None]:
+    @functools.lru_cache(maxsize=1)
+    def sign(names: tuple[str, ...]) -> str | None:
+        return cursors.sign(
+            cursors.Owed(query=opening.query, names=names), opening.binding
+        )
+
+    return lambda left: sign(tuple(left))
 
 
 def _binding(view: Any, request: Any) -> cursors.Binding:

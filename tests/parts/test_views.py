@@ -350,7 +350,9 @@ async def test_a_client_that_leaves_ends_the_work_without_the_collector(
 
     try:
         stream = aiter(response)
-        await anext(stream)
+        assert b'"start"' in await anext(stream)
+        # Before a part has ended, all have begun.
+        assert b'"quick"' in await anext(stream)
         # What Django's handler does when the client has gone.
         await stream.aclose()
     finally:

@@ -194,9 +194,12 @@ async def test_stream_that_everybody_forgets_is_not_counted(
     assert slots.held(HERE) == 1
 
     del response
-    gc.collect()
 
-    assert slots.held(HERE) == 0
+    # The thread of the request may take a moment to forget it too.
+    async with asyncio.timeout(10):
+        while slots.held(HERE):
+            gc.collect()
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,9 @@ class _Work:
         }
 
     async def _run(self, part: Part, lane: Lane) -> None:
+        # `start` leaves first: it need not wait for what the work begins with.
+        await asyncio.sleep(0)
+
         # Until its result is on its way, so that a slow reader holds few of them.
         async with self._slots:
             await lane.end(await resolve(part, self._scope, lane.feed))
