@@ -11,10 +11,10 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
+settings.ROOT_URLCONF = "tests.streams.urls"
+
 for name, value in json.loads(os.environ.get("TEST_SITE", "{}")).items():
     setattr(settings, name, value)
-
-settings.ROOT_URLCONF = "tests.streams.urls"
 
 # After the settings, which both read.
 from django.core.wsgi import get_wsgi_application  # noqa: E402
