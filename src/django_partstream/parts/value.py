@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from django_partstream import encoding, offload
 from django_partstream.errors import UnencodableError
 
-from .items import EncodeMany, Piece, is_list, put_all
+from .items import is_list, put_all
 from .part import Lazy, Part
 from .size import is_small
 
 if TYPE_CHECKING:
     from .feed import Feed
+    from .group import EncodeMany, Piece
 
 __all__ = ("evaluate", "is_ready")
 
