@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import BooleanField, Expression, F, Q
 
 from . import columns as cols
+from .prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ def among(
 
 class _Among(Expression):
     conditional = True
+    takes_arrays = False
 
     def __init__(self, columns: Sequence[Column], keys: Sequence[Any]) -> None:
         super().__init__(output_field=BooleanField())
@@ -66,7 +68,7 @@ class _Among(Expression):
     ) -> tuple[str, tuple[Any, ...]]:
         names = ", ".join(compiler.compile(source)[0] for source in self._sources)
         values = [
-            [column.get_db_prep_value(value, connection) for value in part]
+            prepared(column, part, connection, in_array=self.takes_arrays)
             for column, part in zip(
                 self._columns, zip(*self._keys, strict=True), strict=True
             )
@@ -93,6 +95,8 @@ class _AmongRows(_Among):
 
 
 class _AmongArrays(_Among):
+    takes_arrays = True
+
     def given(
         self, values: list[list[Any]], connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:

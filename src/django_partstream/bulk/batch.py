@@ -76,6 +76,7 @@ class Batch:
 
     def run(self, entries: Sequence[Entry]) -> None:
         self._plan.prime([entry.data for entry in entries])
+        self._keys.prime(self._plan)
         self._windows(entries)
 
     def _windows(self, entries: Sequence[Entry]) -> None:
@@ -113,7 +114,7 @@ class Batch:
                 if entry.outcome is not None:
                     continue
 
-                entry.key, errors = self._keys.read(entry.data)
+                entry.key, errors = self._keys.read(entry.data, entry.place)
 
                 if index and (entry.key in seen or self._plan.watch.hit):
                     return index

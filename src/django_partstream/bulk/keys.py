@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -13,6 +14,8 @@ from rest_framework.relations import PrimaryKeyRelatedField
 from django_partstream.errors import UniqueFieldsError
 
 from . import columns as cols
+from .compiled.reading import Absent, Unsure
+from .compiled.unique import identities
 from .outcome import RowError, row_errors
 from .plan import UNSTORABLE
 from .uniqueness import without_uniqueness
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from .columns import Column
     from .matching import Key
+    from .plan import Plan
     from .related import Relations
 
 __all__ = (
@@ -155,11 +159,42 @@ class KeyReader:
         self._serializer = serializer
         self._fields = fields
         self._required = required
+        self._known: dict[int, Key] = {}
 
-    def read(self, data: Any) -> tuple[Key | None, tuple[RowError, ...]]:
+    def prime(self, plan: Plan) -> None:
+        """Let the keys of whole columns be known, by the plan's reading of its rows."""
+        self._known = {}
+
+        if self._fields.is_assigned or not self._fields.names:
+            return
+
+        read = [plan.column(name) for name in self._fields.names]
+        parts = [part for part in read if part is not None]
+
+        if len(parts) < len(read):
+            return
+
+        unknown = frozenset({Absent, NoneType, Unsure})
+        columns = zip(self._fields.columns, parts, strict=True)
+        keys = zip(*(identities(c, part) for c, part in columns), strict=True)
+
+        self._known = {
+            place: key
+            for place, key in enumerate(keys)
+            if unknown.isdisjoint(map(type, key))
+        }
+
+    def read(
+        self, data: Any, place: int | None = None
+    ) -> tuple[Key | None, tuple[RowError, ...]]:
         """The row's key; None where it has none: a part is null, absent, or not valid,
         which validation of the whole row then says. Errors only where it would not, or
-        where a key is required."""
+        where a key is required. `place` is the row's in the primed batch."""
+        known = self._known.get(place) if place is not None else None
+
+        if known is not None:
+            return known, ()
+
         if not self._fields.names or not hasattr(data, "get"):
             return None, ()
 

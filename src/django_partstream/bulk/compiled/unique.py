@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_partstream.bulk import columns as cols
 
-from .reading import ABSENT, Absent
+from .reading import ABSENT, Absent, Unsure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,7 @@ PLAIN = frozenset(
     {
         Absent,
         NoneType,
+        Unsure,
         bool,
         datetime.date,
         datetime.timedelta,
@@ -55,8 +56,7 @@ def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
         return cells
 
     return [
-        cell if cell is None or cell is ABSENT else cols.identity(column, cell)
-        for cell in cells
+        cell if type(cell) in PLAIN else cols.identity(column, cell) for cell in cells
     ]
 
 

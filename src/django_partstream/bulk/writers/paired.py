@@ -29,6 +29,9 @@ class _UnpairedError(Exception):
 class PairingWriter(PortableWriter):
     """Base of the writers that know INSERT … ON CONFLICT DO NOTHING RETURNING."""
 
+    #: Whether a statement is given each column as one array.
+    takes_arrays = False
+
     def can_pair(self, columns: Sequence[Column]) -> bool:
         """Whether `insert_returning` can take these columns."""
         raise NotImplementedError
@@ -62,7 +65,7 @@ class PairingWriter(PortableWriter):
         key: Sequence[Column],
     ) -> list[Any]:
         returned = ", ".join(self.quote(column.column) for column in (self.pk, *key))
-        values = self.prepared_columns(columns, rows)
+        values = self.prepared_columns(columns, rows, in_array=self.takes_arrays)
         stored = self.insert_returning(columns, values, returned)
 
         if len(stored) == len(rows):

@@ -9,6 +9,7 @@ from django.db import connections, models
 from django.db.models.sql import InsertQuery
 
 from django_partstream.bulk.matching import Finder, primary_keys
+from django_partstream.bulk.prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,12 +115,12 @@ class PortableWriter:
             f"UPDATE {self.table} SET {assignments} "
             f"WHERE {self.quote(self.pk.column)} = %s"
         )
-        prepared = self.prepared_columns(
+        values = self.prepared_columns(
             [*columns, self.pk], [(*row, pk) for pk, row in rows]
         )
 
         with self.connection.cursor() as cursor:
-            cursor.executemany(sql, list(zip(*prepared, strict=True)))
+            cursor.executemany(sql, list(zip(*values, strict=True)))
 
     def _update_each(
         self, columns: Sequence[Column], rows: Sequence[tuple[Any, Sequence[Any]]]
@@ -132,17 +133,19 @@ class PortableWriter:
             manager.filter(pk=pk).update(**dict(zip(names, row, strict=True)))
 
     def prepared_columns(
-        self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[Any]],
+        *,
+        in_array: bool = False,
     ) -> list[list[Any]]:
         """Rows turned into whole columns of what the driver wants."""
-        connection = self.connection
-        prepared: list[list[Any]] = []
+        cells = zip(*rows, strict=True) if rows else [()] * len(columns)
 
-        for index, column in enumerate(columns):
-            prepare = column.get_db_prep_save
-            prepared.append([prepare(row[index], connection) for row in rows])
-
-        return prepared
+        return [
+            prepared(column, values, self.connection, in_array=in_array)
+            for column, values in zip(columns, cells, strict=True)
+        ]
 
     def converted(
         self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]

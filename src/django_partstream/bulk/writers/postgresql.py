@@ -19,6 +19,8 @@ __all__ = ("PostgreSQLWriter",)
 class PostgreSQLWriter(PairingWriter):
     """INSERT … SELECT FROM unnest(…), UPDATE … FROM unnest(…)."""
 
+    takes_arrays = True
+
     def prepare(self) -> None:
         # Django's foreign keys are deferred: a missing object would only show at
         # COMMIT, when no row can be named any more.
@@ -65,7 +67,9 @@ class PostgreSQLWriter(PairingWriter):
                 f"UPDATE {self.table} SET {assignments} "
                 f"FROM unnest({self._arrays(given)}) AS given({names}) "
                 f"WHERE {self.table}.{pk} = given.c0",
-                self.prepared_columns(given, [(pk, *row) for pk, row in rows]),
+                self.prepared_columns(
+                    given, [(pk, *row) for pk, row in rows], in_array=True
+                ),
             )
 
     def _arrays(self, columns: Sequence[Column]) -> str:
