@@ -301,3 +301,28 @@ class Follow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.follower_id} {self.followed_id}"
+
+
+class Talk(models.Model):
+    """Unique where a condition holds, and for a day or a month."""
+
+    code = models.CharField(max_length=20, unique=True)
+    title = models.CharField(max_length=20, unique_for_date="day")
+    speaker = models.CharField(max_length=20, unique_for_month="starts")
+    day = models.DateField()
+    starts = models.DateTimeField()
+    hall = models.CharField(max_length=10)
+    slot = models.IntegerField(null=True, blank=True)
+    is_on = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hall", "slot"],
+                condition=models.Q(is_on=True),
+                name="one_talk_in_a_slot",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code

@@ -20,6 +20,7 @@ from .models import (
     Sample,
     Shouted,
     Status,
+    Talk,
     Transaction,
 )
 
@@ -145,3 +146,9 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
     class Meta:
         model = Review
         fields = ["id", "slug", "title", "stars"]
+
+
+class TalkSerializer(serializers.ModelSerializer[Talk]):
+    class Meta:
+        model = Talk
+        fields = [f.name for f in Talk._meta.fields]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from django_partstream.bulk import pipeline, uniqueness
+from django_partstream.bulk import pipeline, questions
 from django_partstream.bulk.operation import Operation
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
@@ -173,7 +173,7 @@ def test_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"code": "B", "serial": 1}, {"code": "A", "serial": 1}]
     assert_equal_outcome(ProductSerializer, ["code"], rows, size=2, key="code")
 
-    monkeypatch.setattr(uniqueness.Question, "wanted", lambda _: object())
+    monkeypatch.setattr(questions.Question, "wanted", lambda _: object())
 
     with pytest.raises(AssertionError):
         assert_equal_outcome(ProductSerializer, ["code"], rows, size=2, key="code")

@@ -25,7 +25,7 @@ COLUMNS: list[tuple[Any, str, list[Any]]] = [
     (Contract, "year", [True, False]),
     (Contract, "year", ["7", 1.0]),
     (Contract, "amount", [Decimal("1.50"), Decimal("-0.00"), None]),
-    (Contract, "amount", [Decimal("1"), Decimal("1E+2"), Decimal("0.1")]),
+    (Contract, "amount", [Decimal(1), Decimal("1E+2"), Decimal("0.1")]),
     (Contract, "amount", [1, 1.5]),
     (Contract, "account", [1, None]),
     (Contract, "id", [1, 2**62]),

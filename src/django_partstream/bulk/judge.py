@@ -17,7 +17,8 @@ from .compiled.shape import Blank, shape_of
 from .compiled.sheet import Sheet, filled, picked
 from .compiled.unique import field_keys, together_keys
 from .outcome import RowError, row_errors
-from .uniqueness import Question, free_key
+from .questions import Question
+from .uniqueness import free_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,7 +177,7 @@ class Judge:
 
                 continue
 
-            rows, unsure = together_keys(rule.columns, columns, instances)
+            rows, unsure = together_keys(rule, columns, instances)
             found.update(unsure)
             asked.append((rule.check, rows))
 

@@ -20,9 +20,10 @@ from django.db.models import prefetch_related_objects
 from rest_framework.validators import UniqueTogetherValidator
 
 from .judge import UNSTORABLE, UNSTORABLE_ERROR, Candidate, Judge, Verdict
+from .questions import Question
 from .related import Relations
 from .table import Table
-from .uniqueness import Checks, Question, together_sources
+from .uniqueness import Checks, together_sources
 from .watch import TableWatch
 
 if TYPE_CHECKING:

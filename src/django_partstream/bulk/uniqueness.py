@@ -8,20 +8,28 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from rest_framework.validators import UniqueTogetherValidator, UniqueValidator
+from rest_framework.validators import (
+    UniqueForDateValidator,
+    UniqueForMonthValidator,
+    UniqueForYearValidator,
+    UniqueTogetherValidator,
+    UniqueValidator,
+)
 
 from . import columns as cols
 from .compiled.unique import Together
-from .matching import Finder, primary_keys
+from .conditional import Conditional, ForDate
+from .questions import Asked, Check, Free, Question
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from django.db.models import QuerySet
     from rest_framework.serializers import Serializer
 
     from .columns import Column
     from .matching import Key
+
+FOR_DATES = (UniqueForDateValidator, UniqueForMonthValidator, UniqueForYearValidator)
 
 __all__ = (
     "Attached",
@@ -31,31 +39,6 @@ __all__ = (
     "together_sources",
     "without_uniqueness",
 )
-
-
-class Question:
-    """A row asked whether somebody else than `excluded` has this key."""
-
-    __slots__ = ("check", "excluded", "key")
-
-    def __init__(self, check: _Check, key: Key, excluded: Any) -> None:
-        self.check = check
-        self.key = key
-        self.excluded = excluded
-
-    @property
-    def is_unknown(self) -> bool:
-        return self.key in self.check.unknown
-
-    def holders(self) -> list[Any]:
-        """Primary keys of those who have it."""
-        return [
-            pk for pk in self.check.holders.get(self.key, ()) if pk != self.excluded
-        ]
-
-    def wanted(self) -> Hashable:
-        """Equal for rows that want the same, new ones and changes of stored ones."""
-        return frozenset(zip(self.check.ordered, self.key, strict=True))
 
 
 class Checks:
@@ -69,11 +52,11 @@ class Checks:
         self.asking = True
         #: What was asked since it was last cleared.
         self.questions: list[Question] = []
-        self._all: list[_Check] = []
+        self._all: list[Check] = []
 
     def attach(self, serializer: Serializer[Any]) -> Attached:
         """Let the serializer's uniqueness validators ask here. Those of a kind that is
-        not stock, or with a condition, go on asking the database."""
+        not stock go on asking the database."""
         attached = Attached()
 
         for field in serializer.fields.values():
@@ -87,33 +70,61 @@ class Checks:
                 attached.add_to_field(str(field.field_name), field.validators[index])
 
         for index, validator in enumerate(serializer.validators):
-            if _is_stock_together(validator):
-                sources = together_sources(serializer, validator)
-                serializer.validators[index] = self._checked(
-                    validator, sources, sources
-                )
-
-            attached.add_to_rows(serializer, serializer.validators[index])
+            primed = self._primed(serializer, validator)
+            serializer.validators[index] = primed
+            attached.add_to_rows(serializer, primed)
 
         return attached
+
+    def _primed(self, serializer: Serializer[Any], validator: Any) -> Any:
+        """A validator of rows, asking here if it is of a known kind."""
+        if type(validator) is UniqueTogetherValidator:
+            sources = together_sources(serializer, validator)
+            condition = getattr(validator, "condition", None)
+
+            if condition is None:
+                return self._checked(validator, sources, sources)
+
+            rows = validator.queryset.filter(condition)
+            check = self._check(rows, sources, sources)
+
+            return validator if check is None else Conditional(validator, check)
+
+        if type(validator) in FOR_DATES:
+            names = ForDate.columns(serializer, validator)
+            check = self._check(validator.queryset.all(), names, names)
+
+            return validator if check is None else ForDate(validator, check, names)
+
+        return validator
 
     def _checked(
         self, validator: Any, sources: Sequence[str], lookups: Sequence[str]
     ) -> Any:
-        if isinstance(validator.queryset, _Free):
+        if isinstance(validator.queryset, Free):
             return validator
 
         queryset = validator.queryset.all()
+        check = self._check(queryset, sources, lookups)
+
+        if check is None:
+            return validator
+
+        return _with_queryset(validator, Asked(check, queryset))
+
+    def _check(
+        self, queryset: Any, sources: Sequence[str], lookups: Sequence[str]
+    ) -> Check | None:
         found = [cols.column_of(queryset.model, source) for source in sources]
         columns = tuple(c for c in found if c is not None and cols.is_plain(c))
 
-        if len(columns) < len(sources):
-            return validator
+        if not sources or len(columns) < len(sources):
+            return None
 
-        check = _Check(self, queryset, columns, tuple(lookups))
+        check = Check(self, queryset, columns, tuple(lookups))
         self._all.append(check)
 
-        return _with_queryset(validator, _Asked(check, queryset))
+        return check
 
     def covers(self) -> set[frozenset[Column]]:
         """The sets of columns that are checked against the whole table."""
@@ -128,14 +139,14 @@ class Checks:
     def answer(self, questions: Iterable[Question]) -> None:
         """Look up all that was asked: one query a check."""
         self.asking = False
-        keys: dict[_Check, set[Key]] = {}
+        keys: dict[Check, set[Key]] = {}
 
         for question in questions:
             keys.setdefault(question.check, set()).add(question.key)
 
         self.load(keys)
 
-    def load(self, keys: Mapping[_Check, set[Key]]) -> None:
+    def load(self, keys: Mapping[Check, set[Key]]) -> None:
         """As `answer`, of keys."""
         self.asking = False
 
@@ -147,7 +158,7 @@ class Attached:
     """What a serializer's validators ask, as far as it can be asked for columns."""
 
     def __init__(self) -> None:
-        self.fields: dict[str, list[_Check]] = {}
+        self.fields: dict[str, list[Check]] = {}
         #: Fields of which one validator has to be called for every row.
         self.unknown_fields: set[str] = set()
         self.rows: list[Together] = []
@@ -157,163 +168,69 @@ class Attached:
     def add_to_field(self, name: str, validator: Any) -> None:
         queryset = getattr(validator, "queryset", None)
 
-        if isinstance(queryset, _Asked):
+        if isinstance(queryset, Asked):
             self.fields.setdefault(name, []).append(queryset.check)
-        elif isinstance(validator, UniqueValidator) and not isinstance(queryset, _Free):
+        elif isinstance(validator, UniqueValidator) and not isinstance(queryset, Free):
             self.unknown_fields.add(name)
 
     def add_to_rows(self, serializer: Serializer[Any], validator: Any) -> None:
         queryset = getattr(validator, "queryset", None)
-        check = queryset.check if isinstance(queryset, _Asked) else None
+        check: Check | None = getattr(validator, "check", None)
 
-        if not (check or isinstance(queryset, _Free)):
+        if isinstance(queryset, Asked):
+            check = queryset.check
+        elif check is None and not isinstance(queryset, Free):
             self.has_unknown = True
 
             return
 
-        fields: Any = serializer.fields
-        sources = together_sources(serializer, validator)
-        columns = tuple(
-            column
-            for source in sources
-            if (column := cols.column_of(serializer.Meta.model, source)) is not None  # type: ignore[attr-defined]
-            and cols.holds_primary_keys(column)
-        )
+        rule = _rule(serializer, validator, check)
 
-        if (
-            len(columns) < len(sources)
-            or sources != list(validator.fields)
-            or any(fields[name].read_only for name in validator.fields)
-            or getattr(validator, "nulls_distinct", None) is False
-        ):
+        if rule is None:
             self.has_unknown = True
         else:
-            self.rows.append(Together(check, tuple(sources), columns))
+            self.rows.append(rule)
 
 
-class _Check:
-    """One validator's columns in one queryset."""
+def _rule(
+    serializer: Serializer[Any], validator: Any, check: Check | None
+) -> Together | None:
+    """What the validator asks, if columns are all that it looks at."""
+    is_for_date = isinstance(validator, ForDate)
+    names = list(validator.names if is_for_date else validator.fields)
+    needed = validator.needed if is_for_date else _condition_fields(validator)
+    beside = [name for name in needed if name not in names]
+    fields: Any = serializer.fields
+    model: Any = serializer.Meta.model  # type: ignore[attr-defined]
+    columns: list[Column] = []
 
-    def __init__(
-        self,
-        checks: Checks,
-        queryset: QuerySet[Any],
-        columns: tuple[Column, ...],
-        lookups: tuple[str, ...],
-    ) -> None:
-        self.checks = checks
-        self._queryset = queryset
-        self.ordered = columns
-        self._lookups = lookups
-        self.holders: dict[Key, list[Any]] = {}
-        self.unknown: frozenset[Key] = frozenset()
+    for name in [*names, *beside]:
+        column = cols.column_of(model, name)
 
-    @property
-    def columns(self) -> frozenset[Column]:
-        return frozenset(self.ordered)
-
-    @property
-    def is_total(self) -> bool:
-        query = self._queryset.query
-
-        return not (query.where or query.is_sliced or query.combinator)
-
-    def key(self, given: Mapping[str, Any]) -> Key | None:
-        """None where only the database can tell."""
-        if given.keys() != set(self._lookups):
+        if (
+            column is None
+            or not cols.holds_primary_keys(column)
+            or fields[name].read_only
+            or fields[name].source != name
+        ):
             return None
 
-        values = [given[lookup] for lookup in self._lookups]
+        columns.append(column)
 
-        if any(value is None for value in values):
-            return None
+    if getattr(validator, "nulls_distinct", None) is False:
+        return None
 
-        return tuple(map(cols.identity, self.ordered, values))
-
-    def load(self, keys: set[Key]) -> None:
-        found = Finder(self._queryset, self.ordered, primary_keys).find(keys)
-        self.holders, self.unknown = found.rows, found.unknown
-
-
-class _Asked:
-    """What a uniqueness validator is given for its queryset."""
-
-    def __init__(
-        self, check: _Check, real: Any, key: Key | None = None, excluded: Any = None
-    ) -> None:
-        self.check = check
-        self._real = real
-        self._key = key
-        self._excluded = excluded
-
-    def all(self) -> _Asked:
-        return self
-
-    def filter(self, *args: Any, **kwargs: Any) -> Any:
-        key = None if args or self._key else self.check.key(kwargs)
-
-        if key is None:
-            return self._real.filter(*args, **kwargs)
-
-        return _Asked(self.check, _Later(self._real, "filter", kwargs), key)
-
-    def exclude(self, *args: Any, **kwargs: Any) -> Any:
-        if args or self._key is None or list(kwargs) != ["pk"]:
-            return self._real.exclude(*args, **kwargs)
-
-        later = _Later(self._real, "exclude", kwargs)
-
-        return _Asked(self.check, later, self._key, kwargs["pk"])
-
-    def exists(self) -> bool:
-        if self._key is None:
-            return bool(self._real.exists())
-
-        question = Question(self.check, self._key, self._excluded)
-
-        if self.check.checks.asking:
-            self.check.checks.questions.append(question)
-
-            return False
-
-        if question.is_unknown:
-            return bool(self._real.exists())
-
-        return bool(question.holders())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    return Together(
+        check,
+        (*names, *beside),
+        tuple(columns),
+        len(names),
+        is_always_asked=is_for_date,
+    )
 
 
-class _Later:
-    """A queryset that is not made unless it is asked: building it takes longer than
-    the whole validation of most rows."""
-
-    def __init__(self, real: Any, method: str, kwargs: Mapping[str, Any]) -> None:
-        self._real = real
-        self._method = method
-        self._kwargs = kwargs
-
-    def __getattr__(self, name: str) -> Any:
-        made = getattr(self._real, self._method)(**self._kwargs)
-
-        return getattr(made, name)
-
-
-class _Free:
-    """Stands for a queryset without rows."""
-
-    def all(self) -> _Free:
-        return self
-
-    def filter(self, *_: Any, **__: Any) -> _Free:
-        return self
-
-    def exclude(self, *_: Any, **__: Any) -> _Free:
-        return self
-
-    def exists(self) -> bool:
-        return False
+def _condition_fields(validator: Any) -> Sequence[str]:
+    return getattr(validator, "condition_fields", None) or ()
 
 
 def free_key(serializer: Serializer[Any], key: Sequence[Column]) -> None:
@@ -329,13 +246,13 @@ def free_key(serializer: Serializer[Any], key: Sequence[Column]) -> None:
     for field in serializer.fields.values():
         for index, validator in enumerate(field.validators):
             if _is_stock_unique(validator) and set(field.source_attrs[-1:]) == wanted:
-                field.validators[index] = _with_queryset(validator, _Free())
+                field.validators[index] = _with_queryset(validator, Free())
 
     for index, validator in enumerate(serializer.validators):
         if _is_stock_together(validator) and wanted == set(
             together_sources(serializer, validator)
         ):
-            serializer.validators[index] = _with_queryset(validator, _Free())
+            serializer.validators[index] = _with_queryset(validator, Free())
 
 
 def without_uniqueness(serializer: Serializer[Any]) -> None:
@@ -361,7 +278,7 @@ def _is_stock_unique(validator: Any) -> bool:
 def _is_stock_together(validator: Any) -> bool:
     return (
         type(validator) is UniqueTogetherValidator
-        # A condition is for the database.
+        # Not all that have the key may be in its way.
         and getattr(validator, "condition", None) is None
     )
 

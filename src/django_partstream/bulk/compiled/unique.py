@@ -46,8 +46,14 @@ class Together:
 
     #: What is asked; None where the answer is known to be no.
     check: Any
+    #: Those of the key, then others that the row must have.
     sources: tuple[str, ...]
     columns: tuple[Column, ...]
+    #: How many of them are the key's.
+    width: int
+    #: Whether a stored row asks even if nothing of it changes, and nulls are for the
+    #: validator itself.
+    is_always_asked: bool = False
 
 
 def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
@@ -77,11 +83,12 @@ def field_keys(
 
 
 def together_keys(
-    columns: Sequence[Column],
+    rule: Together,
     cells: Sequence[Sequence[Any]],
     instances: Iterable[Model | None],
 ) -> tuple[list[tuple[Any, ...] | None], list[int]]:
     """The keys; and the rows, by index, of which the validator itself must tell."""
+    columns, width = rule.columns, rule.width
     given = [
         [cols.raw(column, cell) for cell in part] if column.is_relation else part
         for column, part in zip(columns, cells, strict=True)
@@ -94,21 +101,24 @@ def together_keys(
     for index, ((key, values), instance) in enumerate(
         zip(rows, instances, strict=True)
     ):
-        asked = key if instance is None else _resolved(columns, key, values, instance)
+        asked: tuple[Any, ...] | None = key
+
+        if instance is not None and not rule.is_always_asked:
+            asked = _resolved(columns, key, values, instance)
 
         if asked is None:
             keys.append(None)
-        elif ABSENT in asked:
+        elif ABSENT in asked or (rule.is_always_asked and None in asked):
             keys.append(None)
             unsure.append(index)
-        elif None in asked:
+        elif None in asked[:width]:
             # DRF's releases differ about nulls in stored rows.
             keys.append(None)
 
             if instance is not None:
                 unsure.append(index)
         else:
-            keys.append(asked)
+            keys.append(asked[:width])
 
     return keys, unsure
 
