@@ -28,7 +28,6 @@ from django.core.cache import cache
 from django.test import RequestFactory
 from django.utils import timezone, translation
 from hypothesis import given
-from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from asgi_example import ports, services
@@ -316,11 +315,12 @@ async def test_a_failure_is_shared_by_those_who_wait_and_not_kept(
     assert CALLS[name] == 2
 
 
-@given(st.randoms(use_true_random=False))
-@settings_of(max_examples=count(15, 500), deadline=None)
-def test_whoever_fails_or_leaves_the_others_get_a_value(random: Random) -> None:
+@pytest.mark.parametrize("seed", range(count(15, 1_000)))
+def test_whoever_fails_or_leaves_the_others_get_a_value(
+    seed: int, locmem: None
+) -> None:
     """Parts of one key come, are cancelled and fail in any order."""
-    name = fresh_name()
+    random, name = Random(seed), fresh_name()
 
     async def compute() -> Any:
         await asyncio.sleep(random.choice([0, 0, 0.001]))
@@ -348,12 +348,16 @@ def test_whoever_fails_or_leaves_the_others_get_a_value(random: Random) -> None:
 
     outcomes = asyncio.run(main())
 
-    for outcome in outcomes:
-        assert outcome == 1 or isinstance(
-            outcome, (ConnectionError, asyncio.CancelledError)
-        )
+    values = [outcome for outcome in outcomes if isinstance(outcome, int)]
+    errors = [outcome for outcome in outcomes if not isinstance(outcome, int)]
+    assert {type(error) for error in errors} <= {
+        ConnectionError,
+        asyncio.CancelledError,
+    }
 
-    assert CALLS[name] <= 1
+    # Once, and once more for each leader that left before its value was put away.
+    left = sum(isinstance(error, asyncio.CancelledError) for error in errors)
+    assert all(1 <= value <= 1 + left for value in values)
     assert len(caching._flights) == 0
 
 

@@ -203,19 +203,29 @@ class Cached(Composed):
         self, flight: Flight, key: str, args: Any, kwargs: Any
     ) -> tuple[Entry, bool]:
         """The entry for this part and its followers, and whether it was there. Ended
-        before that, it leaves both to the next follower."""
+        before there is one, it leaves both to the next follower."""
+        landed: tuple[Entry, bool] | None = None
         kept = False
 
         try:
-            landed = await self._found_or_made(key, args, kwargs)
+            entry = await _found_or_claimed(key, _not_before.get())
+
+            if entry is not None:
+                landed = (entry, True)
+            else:
+                made = await self._made(key, args, kwargs)
+                landed = (made, False)
+                await offload.run_here(_shelf.put, key, made, self.ttl)
+
             kept = True
         except Exception as error:
             _flights.leave(key, flight)
             flight.crash(error)
             raise
         except BaseException:
+            # Perhaps while a value that is good already was put away.
             _flights.leave(key, flight)
-            flight.land(HANDED_OVER)
+            flight.land(landed or HANDED_OVER)
             raise
         else:
             _flights.leave(key, flight)
@@ -226,25 +236,14 @@ class Cached(Composed):
             if not kept and key not in _flights:
                 await _release(key)
 
-    async def _found_or_made(
-        self, key: str, args: Any, kwargs: Any
-    ) -> tuple[Entry, bool]:
-        entry = await _found_or_claimed(key, _not_before.get())
-
-        if entry is not None:
-            return entry, True
-
+    async def _made(self, key: str, args: Any, kwargs: Any) -> Entry:
         began = time.time()
         token = _making.set(_making.get() | {key})
 
         try:
-            made = Entry(await resolve(self.fn, *args, **kwargs), began)
+            return Entry(await resolve(self.fn, *args, **kwargs), began)
         finally:
             _making.reset(token)
-
-        await offload.run_here(_shelf.put, key, made, self.ttl)
-
-        return made, False
 
 
 def _told(landed: tuple[Entry, bool]) -> Any:

@@ -164,7 +164,13 @@ def is_async(fn: Any) -> bool:
     if isinstance(fn, Composed):
         return fn.is_async
 
-    return inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
+    # Of an object that is called like a function, what it is called by.
+    called = fn if inspect.isroutine(fn) else getattr(fn, "__call__", fn)  # noqa: B004
+
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (fn, called)
+    )
 
 
 async def resolve(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
