@@ -44,13 +44,14 @@ def proxy(port: int, way: Way) -> Iterator[int]:
 
             self.end_headers()
 
-            for piece in handled(pieces(answer), way):
-                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            # The client may leave; so do we then.
+            with contextlib.closing(upstream), contextlib.suppress(ConnectionError):
+                for piece in handled(pieces(answer), way):
+                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
 
-            if way != "cut":
-                self.wfile.write(b"0\r\n\r\n")
+                if way != "cut":
+                    self.wfile.write(b"0\r\n\r\n")
 
-            upstream.close()
             self.close_connection = True
 
         def log_message(self, *args: Any) -> None:

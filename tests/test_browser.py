@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from asgi_example.processes import Site
+from tests.browsing import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,17 +50,6 @@ PARTS = [
     "slowest_aircraft",
 ]
 
-#: A headless browser that talks to nobody but us, as any user and in any container.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 LOAD_MS = 90_000
 
 # What a visitor sees of the bar: every value while rows are loaded.
@@ -140,12 +130,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=chromium_path, args=ARGUMENTS
-        )
-        yield chromium
-        chromium.close()
+    with chromium(chromium_path) as browser:
+        yield browser
 
 
 @pytest.fixture
