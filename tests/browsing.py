@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page, Route
 
-__all__ = ("chromium", "serve")
+__all__ = ("ARGUMENTS", "chromium", "serve")
 
 CLIENT = (
     Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.browsing import ARGUMENTS
 from tests.streams.servers import Server, serving
-from tests.test_browser import ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
