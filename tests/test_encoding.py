@@ -35,7 +35,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
 
 from django_partstream import frames
-from django_partstream.encoding import Encoded, encode, encode_frame
+from django_partstream.encoding import PROGRESS_KEPT, Encoded, encode, encode_frame
 from django_partstream.errors import UnencodableError
 from django_partstream.problems import Problem
 
@@ -1056,3 +1056,19 @@ def test_encodes_without_settings():
 
     assert done.stderr == ""
     assert done.stdout == "b'[18446744073709551616,1.0,\"01:00:00\",[1],null]'\n"
+
+
+def test_snapshot_that_many_follow_is_encoded_once(monkeypatch: Any) -> None:
+    snapshot = {"seq": 7, "state": "PROGRESS"}
+    first = encode_frame(frames.Progress(snapshot=snapshot))
+    monkeypatch.setattr("django_partstream.encoding.encode", None)
+
+    assert encode_frame(frames.Progress(snapshot=snapshot)) is first
+    assert first == b'{"type":"progress","seq":7,"state":"PROGRESS"}'
+
+
+def test_snapshots_are_kept_apart() -> None:
+    for number in range(10 * PROGRESS_KEPT):
+        frame = frames.Progress(snapshot={"seq": number})
+
+        assert encode_frame(frame) == b'{"type":"progress","seq":%d}' % number

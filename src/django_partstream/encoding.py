@@ -43,7 +43,7 @@ from . import frames
 from .errors import UnencodableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ("Encoded", "encode", "encode_each", "encode_frame", "encode_plain")
 
@@ -168,7 +168,34 @@ def encode_plain(value: Any) -> bytes | None:
 
 def encode_frame(frame: frames.Frame) -> bytes:
     """The frame as one JSON object, without a newline. Raises as `encode` does."""
+    if isinstance(frame, frames.Progress):
+        return _encode_progress(frame)
+
     return encode(frames.wire(frame))
+
+
+#: Snapshots whose text is kept.
+PROGRESS_KEPT = 32
+#: What was encoded last, with its snapshot, by the identity of that: whoever follows a
+#: job in this process is handed the same one.
+_progress: dict[int, tuple[Mapping[str, Any], bytes]] = {}
+
+
+def _encode_progress(frame: frames.Progress) -> bytes:
+    key = id(frame.snapshot)
+    known = _progress.get(key)
+
+    if known is not None and known[0] is frame.snapshot:
+        return known[1]
+
+    text = encode(frames.wire(frame))
+
+    if len(_progress) >= PROGRESS_KEPT:
+        _progress.clear()
+
+    _progress[key] = frame.snapshot, text
+
+    return text
 
 
 def _one_line(text: bytes) -> bytes:

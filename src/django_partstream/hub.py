@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from .patience import Patience
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 
@@ -53,11 +55,12 @@ class Receiver(Protocol):
 class Mailbox:
     """Holds the newest message of a group; a newer one replaces an unread one."""
 
-    __slots__ = ("_arrived", "_message")
+    __slots__ = ("_arrived", "_message", "_patience")
 
     def __init__(self) -> None:
         self._arrived = asyncio.Event()
         self._message: Mapping[str, Any] | None = None
+        self._patience = Patience()
 
     def put(self, message: Mapping[str, Any]) -> None:
         self._message = message
@@ -66,7 +69,7 @@ class Mailbox:
     async def get(self, seconds: float) -> Mapping[str, Any] | None:
         """The newest message, each at most once; None when none came in `seconds`."""
         try:
-            async with asyncio.timeout(seconds):
+            with self._patience.limit(seconds):
                 await self._arrived.wait()
         except TimeoutError:
             return None
@@ -75,6 +78,10 @@ class Mailbox:
         message, self._message = self._message, None
 
         return message
+
+    def close(self) -> None:
+        """Nobody looks into it any more."""
+        self._patience.close()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,9 +366,12 @@ async def join(group: str) -> AsyncIterator[Mailbox]:
     """
     mailbox = Mailbox()
 
-    async with listening(mailbox) as following:
-        await following.follow((group,))
-        yield mailbox
+    try:
+        async with listening(mailbox) as following:
+            await following.follow((group,))
+            yield mailbox
+    finally:
+        mailbox.close()
 
 
 class Listening:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from django_partstream.patience import Patience
+
 from .socket_messages import CloseError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Writer:
         self._lock = asyncio.Lock()
         self._closed = False
         self._loop = asyncio.get_running_loop()
+        self._patience = Patience()
         self._last = self._loop.time()
 
     @property
@@ -54,6 +57,7 @@ class Writer:
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye, briefly; nothing can be written from here on."""
         self._closed, closed = True, self._closed
+        self._patience.close()
 
         if not closed:
             with contextlib.suppress(TimeoutError, OSError, RuntimeError):
@@ -67,7 +71,7 @@ class Writer:
             raise GoneError
 
         try:
-            async with asyncio.timeout(self._seconds):
+            with self._patience.limit(self._seconds):
                 await self._send(message)
         except TimeoutError:
             raise CloseError(1013, "The socket takes no messages.") from None
