@@ -36,7 +36,7 @@ from django_partstream.errors import PartTypeError
 from django_partstream.parts import caching, observer, shelf
 from django_partstream.parts.cache_key import _UnknownError, identify
 from django_partstream.parts.caching import Cached, not_older_than
-from django_partstream.parts.composing import resolve
+from django_partstream.parts.composed import resolve
 from django_partstream.parts.part import Lazy
 from tests.forms import count
 
@@ -156,7 +156,7 @@ import django
 django.setup()
 import redis
 from django_partstream import cached_for
-from django_partstream.parts.composing import resolve
+from django_partstream.parts.composed import resolve
 
 client = redis.Redis.from_url(os.environ["COUNTS"])
 

@@ -21,7 +21,7 @@ from django.test import RequestFactory
 
 from django_partstream import cached_for, lazy, offload, safe_call, with_timeout
 from django_partstream.errors import PartTimeoutError, PlanError
-from django_partstream.parts.composing import Composed, as_composed, resolve
+from django_partstream.parts.composed import Composed, as_composed, resolve
 from django_partstream.parts.part import Part
 from django_partstream.parts.runner import Scope, resolve_all
 from tests.offload.databases import for_ever, open_connections

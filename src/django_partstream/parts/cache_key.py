@@ -24,7 +24,8 @@ from django.utils.functional import Promise
 
 from django_partstream.errors import PartTypeError
 
-from .composing import Composed, current_request, name_of
+from .composed import Composed, current_request
+from .declared import name_of
 
 __all__ = ("cache_key", "check_is_told_apart", "identify", "request_of")
 

@@ -16,15 +16,8 @@ from django_partstream.errors import PartTypeError
 
 from . import observer
 from .cache_key import cache_key, check_is_told_apart, request_of
-from .composing import (
-    Composed,
-    call,
-    check_function,
-    check_seconds,
-    finish,
-    name_of,
-    resolve,
-)
+from .composed import Composed, call, finish, resolve
+from .declared import check_function, check_seconds, name_of
 from .evaluating import is_pending
 from .flights import HANDED_OVER, Flight, Flights
 from .shelf import Claimed, Entry, Shelf, Taken

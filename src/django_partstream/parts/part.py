@@ -9,13 +9,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from django_partstream.errors import PartOptionError, PartTypeError
 
-from .composing import (
-    as_composed,
-    check_function,
-    check_seconds,
-    in_part,
-    name_of,
-)
+from .composed import as_composed, in_part
+from .declared import check_function, check_seconds, name_of
 
 __all__ = ("Lazy", "Part", "PartFunction", "Thread", "lazy")
 
