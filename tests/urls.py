@@ -36,6 +36,8 @@ router.register("drf-async", app.AsyncContractsViewSet, basename="drf-async")
 async_router = AsyncRouter()
 async_router.register("async-contracts", app.AsyncContractsViewSet, basename="async")
 async_router.register("async-shouts", app.AsyncShoutsViewSet, basename="async-shouts")
+router.register("products", app.ProductViewSet, basename="products")
+router.register("our-products", app.TenantProductViewSet, basename="our-products")
 router.register("events", app.EventViewSet, basename="events")
 router.register("owned-shouts", app.OwnedShoutsViewSet, basename="owned-shouts")
 

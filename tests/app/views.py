@@ -17,11 +17,12 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from django_partstream.mixins import BulkOperationsMixin
 
-from .models import Contract, Event, Shouted
+from .models import Contract, Event, Product, Shouted
 from .serializers import (
     AsyncContractSerializer,
     ContractSerializer,
     EventSerializer,
+    ProductSerializer,
     ShoutedSerializer,
 )
 
@@ -137,6 +138,22 @@ class OwnActionsViewSet(ContractViewSet):
             return [IsAdminUser()]
 
         return super().get_permissions()
+
+
+class ProductViewSet(BulkOperationsMixin, ModelViewSet[Product]):
+    queryset = Product.objects.order_by("code")
+    serializer_class = ProductSerializer
+
+
+class TenantProductViewSet(ProductViewSet):
+    """Each sees and writes what is the tenant's that the user is named after."""
+
+    permission_classes = [IsAuthenticated]
+
+    def get_queryset(self) -> Any:
+        tenant = self.request.user.get_username()
+
+        return super().get_queryset().filter(tenant=tenant)
 
 
 class EventViewSet(BulkOperationsMixin, ModelViewSet[Event]):

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, transaction
 
 from . import columns as cols
 from .entry import DENIALS, denied
-from .matching import Finder, locked_instances
+from .matching import Finder, locked_instances, primary_keys
 from .outcome import Kind, RowError
 from .plan import Candidate
 from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
@@ -102,9 +102,28 @@ class Batch:
 
             return 1
 
+        overtaken = self._overtaken(entries)
         self._write([entry for entry in entries if entry.outcome is None])
+        self._windows(overtaken)
 
         return len(entries)
+
+    def _overtaken(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Rows that are refused because of what another transaction has stored under
+        their key since they were looked for: to be judged anew, once."""
+        suspects = [entry for entry in entries if entry.may_be_overtaken]
+
+        if not suspects:
+            return []
+
+        finder = Finder(self._target.world, self._fields.columns, primary_keys)
+        found = finder.find([e.key for e in suspects if e.key is not None]).rows
+        overtaken = [entry for entry in suspects if entry.key in found]
+
+        for entry in overtaken:
+            entry.retried = True
+
+        return overtaken
 
     def _read_keys(self, entries: Sequence[Entry]) -> int:
         seen = set()

@@ -107,6 +107,17 @@ class Entry:
 
         return self.record
 
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether it had a key that nobody had, and yet is not unique."""
+        return (
+            self.outcome is not None
+            and self.key is not None
+            and self.instance is None
+            and not self.retried
+            and any(error.code == "unique" for error in self.outcome.errors)
+        )
+
     def ask(self, check: Callable[..., None], *arguments: Any) -> None:
         """Fail if this check denies it."""
         try:

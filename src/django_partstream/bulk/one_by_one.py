@@ -13,7 +13,7 @@ from rest_framework.fields import get_error_detail
 
 from . import columns as cols
 from .entry import DENIALS, denied
-from .matching import Finder, locked_instances
+from .matching import Finder, locked_instances, primary_keys
 from .outcome import Kind, RowError, row_errors
 from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
 from .uniqueness import free_key
@@ -76,12 +76,26 @@ class OneByOne:
             entry.fail(*error.errors)
         except exceptions.ValidationError as error:
             entry.fail(*row_errors(error.detail))
+            self._retry_overtaken(entry)
         except DjangoValidationError as error:
             entry.fail(*row_errors(get_error_detail(error)))
         except DENIALS as error:
             entry.fail(denied(error))
         except REFUSALS as error:
             self._refuse(entry, error)
+
+    def _retry_overtaken(self, entry: Entry) -> None:
+        """Judge it anew if another transaction has stored its key since it was looked
+        for."""
+        if not entry.may_be_overtaken:
+            return
+
+        finder = Finder(self._target.world, self._fields.columns, primary_keys)
+
+        if entry.key in finder.find([entry.key] if entry.key else []).rows:
+            entry.retried = True
+            entry.reset()
+            self.store(entry)
 
     def _refuse(self, entry: Entry, error: BaseException) -> None:
         reason = refusal(error)
