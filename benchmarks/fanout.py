@@ -54,7 +54,7 @@ def measure(scale: Scale) -> list[Figure]:
                 for name in running
             }
 
-            for name, (cost, last) in alternate(takes, rounds=scale.rounds):
+            for name, (cost, last) in alternate(takes, rounds=min(scale.rounds, 5)):
                 cpu.setdefault((size, name), []).append(cost)
                 latency.setdefault((size, name), []).append(last)
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core import signing
 
 from django_partstream.errors import (
@@ -27,6 +29,8 @@ SALT = "django_partstream.cursor"
 VERSION = 1
 MAX_CURSOR_LENGTH = 4096
 MAX_QUERY_LENGTH = 1024
+#: Characters of names and query. For fewer the time is worth more than the bytes.
+COMPRESSED_FROM = 512
 
 #: Stands before a name that is kept as a hash, because the names were too long.
 HASHED = "#"
@@ -117,8 +121,17 @@ def read(token: str, binding: Binding, *, ttl: float) -> Owed:
 
 def _dumps(query: str, names: Sequence[str], binding: Binding) -> str:
     content = [VERSION, binding.digest(), query, list(names)]
+    length = len(query) + sum(map(len, names))
 
-    return signing.dumps(content, salt=SALT, compress=True)
+    return _signer(settings.SECRET_KEY).sign_object(
+        content, compress=length > COMPRESSED_FROM
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _signer(_key: object) -> signing.TimestampSigner:
+    # Kept as long as the key is: every frame has a cursor of its own.
+    return signing.TimestampSigner(salt=SALT)
 
 
 def hash_name(name: str) -> str:
