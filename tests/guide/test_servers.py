@@ -123,4 +123,5 @@ def test_the_first_answer_comes_before_what_is_slow(origin: str) -> None:
         {"orders": whole["orders"]},
         {"analytics": whole["analytics"]},
     ]
-    assert first_answer < 0.4 < 0.5 <= plain
+    assert first_answer < plain
+    assert plain >= 0.5
