@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
-from .patience import Patience
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 
@@ -53,35 +51,68 @@ class Receiver(Protocol):
 
 
 class Mailbox:
-    """Holds the newest message of a group; a newer one replaces an unread one."""
+    """Holds the newest message of a group; a newer one replaces an unread one.
 
-    __slots__ = ("_arrived", "_message", "_patience")
+    Thousands may wait in theirs for the same message, so that a wait costs little: one
+    timer serves all waits of a mailbox, and is only set anew when it goes off.
+    """
+
+    __slots__ = ("_ends_at", "_loop", "_message", "_timer", "_waiter")
 
     def __init__(self) -> None:
-        self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._message: Mapping[str, Any] | None = None
-        self._patience = Patience()
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends_at = 0.0
 
     def put(self, message: Mapping[str, Any]) -> None:
         self._message = message
-        self._arrived.set()
+        self._wake()
 
     async def get(self, seconds: float) -> Mapping[str, Any] | None:
-        """The newest message, each at most once; None when none came in `seconds`."""
-        try:
-            with self._patience.limit(seconds):
-                await self._arrived.wait()
-        except TimeoutError:
-            return None
+        """The newest message, each at most once; None when none came in `seconds`.
+        One at a time may wait."""
+        if self._message is None:
+            self._waiter = self._loop.create_future()
+            self._ends_at = self._loop.time() + seconds
 
-        self._arrived.clear()
+            # One that goes off later would be late.
+            if self._timer is None or self._timer.when() > self._ends_at:
+                self._set_timer()
+
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
         message, self._message = self._message, None
 
         return message
 
     def close(self) -> None:
-        """Nobody looks into it any more."""
-        self._patience.close()
+        """Nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _set_timer(self) -> None:
+        self.close()
+        self._timer = self._loop.call_at(self._ends_at, self._goes_off)
+
+    def _goes_off(self) -> None:
+        self._timer = None
+
+        if self._waiter is None:
+            return
+
+        if self._loop.time() >= self._ends_at:
+            self._wake()
+        else:
+            self._set_timer()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Self
 
 __all__ = ("Patience",)
 
@@ -21,21 +17,21 @@ class Patience:
     that never fire. `close()` it in the end: the timer holds on to what it is for.
     """
 
-    __slots__ = ("_ends_at", "_expired", "_loop", "_task", "_timer")
+    __slots__ = ("_cancelling", "_ends_at", "_expired", "_loop", "_task", "_timer")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
         self._ends_at = 0.0
         self._expired = False
 
-    @contextlib.contextmanager
-    def limit(self, seconds: float) -> Iterator[None]:
-        """Raise TimeoutError where the scope takes longer."""
+    def limit(self, seconds: float) -> Self:
+        """Raise TimeoutError where the scope that is entered with this takes longer."""
         task = asyncio.current_task()
         assert task is not None  # whatever awaits is in one
-        cancelling = task.cancelling()
+        self._cancelling = task.cancelling()
         self._expired = False
         self._task = task
         self._ends_at = self._loop.time() + seconds
@@ -43,19 +39,25 @@ class Patience:
         if self._timer is None or self._timer.when() > self._ends_at:
             self._arm()
 
-        try:
-            yield
-        except asyncio.CancelledError as error:
-            # Whoever else has cancelled the task means it.
-            if self._expired and task.uncancel() <= cancelling:
-                raise TimeoutError from error
+        return self
 
-            raise
-        else:
-            if self._expired:
-                task.uncancel()
-        finally:
-            self._task = None
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        task, self._task = self._task, None
+
+        if not self._expired:
+            return
+
+        assert task is not None  # it was set with the limit
+        others = task.uncancel()
+
+        # Whoever else has cancelled the task means it.
+        if kind is asyncio.CancelledError and others <= self._cancelling:
+            raise TimeoutError from error
 
     def close(self) -> None:
         """Stop the timer, unless somebody still waits."""

@@ -113,37 +113,25 @@ async def until_shutdown(
     `shutdown` and the newest cursor stands in place of what it still had to say.
     """
     shutdown = current()
-    loop = asyncio.get_running_loop()
-    waiting: asyncio.Timeout | None = None
+    wait = _Wait()
     #: By name: a live stream sends a part again.
     failed: dict[str, bool] = {}
     cursor: str | None = None
 
-    def interrupt() -> None:
-        if waiting is not None:
-            waiting.reschedule(loop.time())
-
-    with shutdown.watch(interrupt):
+    with shutdown.watch(wait.interrupt):
         async with contextlib.aclosing(producer):
             while not shutdown.requested:
                 try:
-                    async with asyncio.timeout(None) as scope:
-                        waiting = scope
-                        frame = await anext(producer)
+                    frame = await wait.next_of(producer)
                 except StopAsyncIteration:
                     return
-                except TimeoutError:
-                    if not scope.expired():
-                        raise
-
+                except _InterruptedError:
                     break
-                finally:
-                    waiting = None
 
                 if isinstance(frame, frames.Part | frames.Error):
                     failed[frame.name] = isinstance(frame, frames.Error)
-
-                if isinstance(frame, frames.Start | frames.Part | frames.Error):
+                    cursor = frame.cursor
+                elif isinstance(frame, frames.Start):
                     cursor = frame.cursor
 
                 yield frame
@@ -156,6 +144,49 @@ async def until_shutdown(
         yield frames.End(
             ok=len(failed) - bad, failed=bad, cursor=cursor, reason="shutdown"
         )
+
+
+class _InterruptedError(Exception):
+    pass
+
+
+class _Wait:
+    """A wait for the next frame that can be interrupted. As `asyncio.timeout` does, and
+    at a fraction of its price, since every frame of every stream is waited for."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
+
+    async def next_of(self, producer: AsyncGenerator[frames.Frame]) -> frames.Frame:
+        """Raises _InterruptedError where it is interrupted, StopAsyncIteration at the
+        end of the producer."""
+        task = self._task = asyncio.current_task()
+        assert task is not None  # whatever awaits is in one
+        cancelling = task.cancelling()
+
+        try:
+            return await anext(producer)
+        except asyncio.CancelledError:
+            # Unless somebody else wants the task to end as well.
+            if self._taken_back(task) <= cancelling and self._interrupted:
+                raise _InterruptedError from None
+
+            raise
+        except StopAsyncIteration:
+            self._taken_back(task)
+            raise
+        finally:
+            self._task = None
+
+    def _taken_back(self, task: asyncio.Task[Any]) -> int:
+        """How often others have cancelled the task."""
+        return task.uncancel() if self._interrupted else task.cancelling()
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ __all__ = (
     "Complete",
     "ConnectionInit",
     "Message",
+    "Next",
     "Ping",
     "Pong",
     "Subscribe",
@@ -32,7 +33,6 @@ __all__ = (
     "counted",
     "error",
     "negotiate",
-    "next_",
     "parse",
     "pong",
 )
@@ -169,10 +169,15 @@ def pong(payload: Mapping[str, Any] | None) -> str:
         raise _bad("'payload' is nested too deeply.") from None
 
 
-def next_(subscription: str, frame: frames.Frame) -> str:
-    head = _wire({"id": subscription, "type": "next"})
+class Next:
+    """The frames of one subscription as messages."""
 
-    return f'{head[:-1]},"payload":{encoding.encode_frame(frame).decode()}}}'
+    def __init__(self, subscription: str) -> None:
+        head = _wire({"id": subscription, "type": "next"})
+        self._head = f'{head[:-1]},"payload":'
+
+    def message(self, frame: frames.Frame) -> str:
+        return f"{self._head}{encoding.encode_frame(frame).decode()}}}"
 
 
 def error(subscription: str, problem: Problem) -> str:

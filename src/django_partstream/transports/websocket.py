@@ -293,18 +293,21 @@ class _Socket:
         self, identifier: str, producer: AsyncGenerator[frames.Frame]
     ) -> frames.End | None:
         end: frames.End | None = None
+        next_ = messages.Next(identifier)
 
         async with contextlib.aclosing(shutdown.until_shutdown(producer)) as stream:
             async for frame in stream:
                 # A socket has a ping of its own.
                 if not isinstance(frame, frames.Ping):
-                    await self._writer.write(messages.next_(identifier, frame))
+                    await self._writer.write(next_.message(frame))
 
                 if isinstance(frame, frames.End):
                     end = frame
 
                 # Frames that are there already must not keep the loop to themselves.
-                await asyncio.sleep(0)
+                # Each of a job was waited for.
+                if not isinstance(frame, frames.Progress):
+                    await asyncio.sleep(0)
 
         return end
 
