@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core import signals
-from django.test import AsyncClient, Client
+from django.db import connection
+from django.test import AsyncClient, AsyncRequestFactory, Client
 
 from django_partstream.parts.observer import PartEvent, observe, unobserve
 from tests.streams import views
@@ -144,6 +146,19 @@ async def test_failure_before_the_first_byte_is_told_to_those_who_watch(
     assert "hunter2" in caplog.text
 
 
+@pytest.mark.django_db(transaction=True)
+def test_failure_undoes_what_the_request_wrote(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    response = client.get("/writing/")
+
+    assert response.status_code == 500
+    assert response.json()["code"] == "error"
+    assert get_user_model().objects.count() == 0
+
+
 async def test_test_client_raises_what_the_view_raised() -> None:
     with pytest.raises(RuntimeError, match="hunter2"):
         await AsyncClient().get("/failing/")
@@ -180,6 +195,31 @@ async def test_observer_that_raises_harms_no_stream(async_client: AsyncClient) -
         unobserve(fails)
 
     assert [frame["type"] for frame in found] == ["start", *["part"] * 3, "end"]
+
+
+async def test_part_that_raises_a_type_error_is_no_broken_stream(
+    async_client: AsyncClient,
+) -> None:
+    found = await lines(async_client, "/type-errors/")
+
+    assert {one["name"]: one["type"] for one in found[1:-1]} == {
+        "good": "part",
+        "bad": "error",
+    }
+    assert (found[-1]["ok"], found[-1]["failed"]) == (1, 1)
+
+
+async def test_first_frame_leaves_before_any_work_begins(
+    async_rf: AsyncRequestFactory,
+) -> None:
+    request = async_rf.get("/", headers={"Accept": NDJSON})
+    stream: Any = aiter(await views.Steps.as_view()(request))
+
+    assert b'"type":"start"' in await anext(stream)
+    assert views.log == []
+    assert b'"ready"' in await anext(stream)
+    assert views.log == [f"{name} begins" for name in views.STEPS]
+    await stream.aclose()
 
 
 async def test_part_that_sets_a_header_is_told_that_it_is_too_late(

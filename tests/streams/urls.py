@@ -24,5 +24,7 @@ urlpatterns = [
     path("rows/", views.Rows.as_view()),
     path("steps/", views.Steps.as_view()),
     path("throttled/", views.Throttled.as_view()),
+    path("type-errors/", views.TypeErrors.as_view()),
     path("two/", views.Two.as_view()),
+    path("writing/", views.Writing.as_view()),
 ]

@@ -20,6 +20,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.throttling import BaseThrottle
 
 from django_partstream import ProgressiveView, frames, lazy
+from django_partstream.responses import ProblemMixin
 from django_partstream.stream_slots import slots
 from django_partstream.streamable import StreamableView
 
@@ -149,6 +150,25 @@ class Failing(ProgressiveView):
 
     def get_parts(self) -> Any:
         raise RuntimeError("password=hunter2")
+
+
+class Writing(ProblemMixin):
+    """A plain sync view, which fails when it has written."""
+
+    def get(self, request: Any) -> HttpResponse:
+        get_user_model().objects.create_user("ann")
+
+        raise RuntimeError("password=hunter2")
+
+
+class TypeErrors(Quick):
+    """Its parts fail as a response fails that is no iterator."""
+
+    def get_parts(self) -> Any:
+        async def get() -> Any:
+            raise TypeError("'async_generator' object is not iterable")
+
+        return [("good", lazy(lambda: 1)), ("bad", lazy(get))]
 
 
 class NeedsToken(Steps):
