@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.signed_cookies import SessionStore
@@ -585,6 +586,26 @@ async def test_the_query_the_host_the_language_and_the_zone_count(
         assert await resolve(cached, base) == {"call": 7}
 
 
+def test_a_view_at_two_addresses_is_told_apart(
+    locmem: None, rf: RequestFactory
+) -> None:
+    class OfRegion(ProgressiveView):
+        region = ""
+
+        @cached_for(60, vary="public")
+        def get_region(self, request: Any = None) -> str:
+            return self.region
+
+        def get_parts(self) -> Any:
+            return [("region", lazy(self.get_region))]
+
+    for region in ("eu", "us", "eu"):
+        view: Any = OfRegion.as_view(region=region)
+        response = async_to_sync(view)(rf.get(f"/{region}/"))
+        response.render()
+        assert json.loads(response.content)["results"] == [{"region": region}]
+
+
 class Totals(ProgressiveView):
     """Parts that differ in what their functions hold alone."""
 
@@ -635,8 +656,6 @@ def test_parts_are_told_apart_by_what_their_functions_hold(
     }
 
     def parts(view: Any, **kwargs: Any) -> Any:
-        from asgiref.sync import async_to_sync
-
         response = async_to_sync(view.as_view())(rf.get("/?chunk_size=9"), **kwargs)
         response.render()
         results = json.loads(response.content)["results"]

@@ -47,9 +47,10 @@ _DEEPEST: Final = 50
 def cache_key(fn: Callable[..., Any], args: Any, kwargs: Any, who: Any) -> str:
     """The key of what `fn` gives for these arguments and this caller.
 
-    In it are the function with all that it holds on to, the arguments, the view and
-    its URL arguments, the query, the address of the site, the API's version, language
-    and time zone. Raises TypeError (PartTypeError) for what cannot be told apart.
+    In it are the function with all that it holds on to, the arguments, the view, its
+    path and URL arguments, the query, the address of the site, the API's version,
+    language and time zone. Raises TypeError (PartTypeError) for what cannot be told
+    apart.
     """
     request = request_of(fn, args, kwargs)
 
@@ -125,6 +126,8 @@ def _of_request(request: Any) -> Any:
 
     return (
         identify(type(context.get("view"))),
+        # One class may stand at several addresses, with other `as_view(…)` options.
+        request.path,
         identify(kwargs),
         sorted(
             (name, values)

@@ -73,7 +73,7 @@ def cached_for(ttl: float, vary: Vary = "user") -> Callable[[F], F]:
     Each user has values of their own, anonymous visitors one for each session.
     `vary="public"` shares them with everybody; a function of the request shares them
     among those for whom it returns the same. Beside that the key holds the function
-    with what it closes over, its arguments, the view and its URL arguments, the
+    with what it closes over, its arguments, the view, its path and URL arguments, the
     query, host, API version, language and time zone. None is kept too, an error is
     not. Of parts that ask at once one computes and the others await it; called from
     sync code it never waits. Treat the value as read-only.
