@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from django_partstream.encoding import Encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ("MAX_BYTES", "MAX_ITEMS", "Batch", "Feed")
 
@@ -44,6 +45,10 @@ class Feed:
     def __init__(self, tell: Callable[[], None] | None = None) -> None:
         #: Items that were put in.
         self.count = 0
+        #: Seconds that whoever makes the items has waited for their reader.
+        self.waited = 0.0
+        #: Stands still meanwhile: a slow reader is not the fault of the part.
+        self.limit: asyncio.Timeout | None = None
         #: Called on the loop when something is there to be taken.
         self._tell = tell
         self._told = tell is None
@@ -96,9 +101,28 @@ class Feed:
 
     async def room(self) -> None:
         """Wait until it is no longer full."""
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
+        if self.full:
+            with self._standing_still():
+                while self.full:
+                    self._room.clear()
+                    await self._room.wait()
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        started = self._loop.time()
+        ends_at = self.limit.when() if self.limit else None
+
+        if self.limit and ends_at is not None:
+            self.limit.reschedule(None)
+
+        try:
+            yield
+        finally:
+            waited = self._loop.time() - started
+            self.waited += waited
+
+            if self.limit and ends_at is not None:
+                self.limit.reschedule(ends_at + waited)
 
     def array(self) -> Encoded:
         """All that was put in and not taken."""

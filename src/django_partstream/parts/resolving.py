@@ -38,7 +38,7 @@ async def resolve(part: Part, scope: Scope, feed: Feed) -> Resolved:
     _tell(part, scope, "started")
 
     def ms() -> float:
-        return round((time.perf_counter() - started) * 1000, 3)
+        return round((time.perf_counter() - started - feed.waited) * 1000, 3)
 
     running = offload.running_with(scope.run_sync(part), request=scope.request)
 
@@ -54,7 +54,8 @@ async def resolve(part: Part, scope: Scope, feed: Feed) -> Resolved:
 
             # The part's own: it awaited something that was cancelled.
             problem = _problem(part, error)
-        except Exception as error:
+        # The second would end the process.
+        except (Exception, SystemExit) as error:
             problem = _problem(part, error)
 
     took = ms()
@@ -82,6 +83,7 @@ async def _within(part: Part, scope: Scope, feed: Feed) -> Encoded | None:
 
     try:
         async with asyncio.timeout(timeout) as limit:
+            feed.limit = limit
             return await evaluate(part, scope.request, feed)
     except TimeoutError as error:
         # The function's own TimeoutError is a failure like any other.
