@@ -171,7 +171,16 @@ def encode_frame(frame: frames.Frame) -> bytes:
     if isinstance(frame, frames.Progress):
         return _encode_progress(frame)
 
-    return encode(frames.wire(frame))
+    document = frames.wire(frame)
+
+    # What is large is most often encoded already, and need not be searched for NaNs.
+    if type(document.get("items", document.get("data"))) is Encoded:
+        try:
+            return _one_line(orjson.dumps(document, None, _OPTIONS))
+        except orjson.JSONEncodeError:
+            pass
+
+    return encode(document)
 
 
 #: Snapshots whose text is kept.

@@ -64,16 +64,17 @@ async def put_all(source: Any, feed: Feed, encode_many: EncodeMany | None) -> No
 
 def _put_items(source: Iterator[Any], feed: Feed, pending: Pending) -> Iterator[None]:
     """Put the items in; yield wherever others may have their turn."""
-    turn = last = time.perf_counter()
+    clock, add = time.perf_counter, pending.add
+    turn = last = clock()
 
     with _closing(source):
         for item in source:
-            now = time.perf_counter()
-            pending.add(item, at_once=now - last > WAIT_SECONDS)
+            now = clock()
+            encoded = add(item, at_once=now - last > WAIT_SECONDS)
 
-            if feed.full or now - turn > TURN_SECONDS:
+            if (encoded and feed.full) or now - turn > TURN_SECONDS:
                 yield from _turns(feed)
-                now = turn = time.perf_counter()
+                now = turn = clock()
 
             last = now
 

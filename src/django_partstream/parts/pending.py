@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from django_partstream import encoding
 
-from .group import GROUP_BYTES, GROUP_ITEMS, counted, encode_together
-from .size import is_small
+from .feed import MAX_BYTES, MAX_ITEMS
+from .group import counted, encode_together
 
 if TYPE_CHECKING:
     from .feed import Feed
@@ -42,36 +42,38 @@ class Pending:
         #: The loop looks after them in a moment.
         self._watched = False
 
-    def add(self, item: Any, *, at_once: bool) -> None:
+    def add(self, item: Any, *, at_once: bool) -> bool:
         """In the thread. `at_once`: the iterator waits between its items.
 
-        Raises UnencodableError.
+        Whether it was encoded. Raises UnencodableError.
         """
-        self._items.append(item)
+        items = self._items
+        items.append(item)
 
-        if at_once or len(self._items) >= self._most:
+        if at_once or len(items) >= self._most:
             self.encode()
-        elif not self._watched:
+            return True
+
+        if not self._watched:
             self._watched = True
             self._loop.call_soon_threadsafe(
                 self._loop.call_later, LINGER_SECONDS, self._look
             )
+
+        return False
 
     def encode(self) -> None:
         """In the thread: encode all that wait. Raises UnencodableError."""
         with self._taking, counted() as found:
             found.items = self._feed.count
 
-            if group := self._take():
+            if group := list(self._items):
+                self._items.clear()
                 text, count = encode_together(group)
                 self._feed.put(text, count)
                 size = len(text) // count + 1
-                most = min(GROUP_BYTES // size, GROUP_ITEMS) if self._plain else 1
-                self._most = max(1, most)
-
-    def _take(self) -> list[Any]:
-        # Not more than are there now: the thread may put others in.
-        return [self._items.popleft() for _ in range(len(self._items))]
+                most = min(MAX_BYTES // size, MAX_ITEMS) // 2
+                self._most = max(1, most) if self._plain else 1
 
     def _look(self) -> None:
         # First, so that an item that comes from now on is not overlooked.
@@ -82,19 +84,16 @@ class Pending:
             return
 
         try:
-            group = self._take()
-            plain = encoding.encode_plain(group) if is_small(group) else None
+            # Not more than are there now: the thread may put others in.
+            group = [self._items.popleft() for _ in range(len(self._items))]
+            plain = encoding.encode_plain(group)
 
-            if plain is not None:
-                self._put(plain, len(group))
-            else:
+            if plain is None:
                 # For the thread, with its next item; and no longer in groups.
                 self._items.extendleft(reversed(group))
                 self._plain = False
                 self._most = 1
+            elif group:
+                self._feed.put(plain[1:-1], len(group))
         finally:
             self._taking.release()
-
-    def _put(self, array: bytes, count: int) -> None:
-        if count:
-            self._feed.put(array[1:-1], count)
