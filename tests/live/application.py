@@ -18,6 +18,11 @@ for name, value in json.loads(os.environ.get("TEST_SITE", "{}")).items():
 
 settings.ROOT_URLCONF = "tests.live.urls"
 
-from django_partstream.asgi import get_application  # noqa: E402 - reads the settings
+# After the settings, which both read.
+from django_partstream.asgi import get_application  # noqa: E402
+from tests import documents_site  # noqa: E402
 
 application = get_application(background=contextlib.nullcontext)
+
+if "DOCUMENT" in os.environ:
+    settings.ROOT_URLCONF = documents_site.site(os.environ["DOCUMENT"])
