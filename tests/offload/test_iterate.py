@@ -124,6 +124,29 @@ async def test_closing_while_an_item_is_made_stops_before_the_next() -> None:
     await reached(closed)
 
 
+async def test_what_fails_when_it_is_stopped_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fragile() -> Iterator[int]:
+        try:
+            yield 1
+            yield 2
+            yield 3
+            yield 4
+        finally:
+            raise LookupError("no key")
+
+    # Where it is cancelled before it waits for its consumer, nobody is told.
+    while not caplog.records:
+        async with contextlib.aclosing(offload.iterate(fragile, waiting=1)) as items:
+            await anext(items)
+
+    (record,) = caplog.records
+    assert record.getMessage() == "an iteration failed when it was stopped"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
+
+
 async def test_cancelling_the_consumer_stops_the_thread() -> None:
     numbers = Numbers()
     first = asyncio.Event()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .call import is_cancelled
 from .iteration import iterate, iterate_here
-from .pool import Pool, Statistics, close, run_sync, statistics
+from .pool import Pool, Statistics
+from .process import close, run_sync, statistics
 from .runner import (
     RunSync,
     in_atomic_block,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import logging
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ __all__ = (
     "is_cancelled",
     "is_inside",
 )
+
+logger = logging.getLogger(__name__)
 
 _numbers = itertools.count()
 
@@ -122,6 +125,9 @@ class Call(Work):
     def _forget(self) -> None:
         """Let go at once of what the error holds: asgiref's frames, and with them a
         thread, would stay until the garbage collector comes by."""
+        if self._error is not None:
+            logger.debug("a call that nobody waits for failed", exc_info=self._error)
+
         errors, self._error, self._value = [self._error], None, None
 
         while errors:

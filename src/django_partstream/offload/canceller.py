@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from .call import Work
     from .checkout import Checkout
 
-__all__ = ("Canceller",)
+__all__ = ("Canceller", "canceller")
 
 #: Between the orders to a call that goes on: it was between two statements, or waits
 #: for the rows of a cursor. Then it is left alone; its next statement is refused.
@@ -78,3 +80,13 @@ class Canceller:
             self._thread = None
 
             return None
+
+
+@functools.cache
+def canceller() -> Canceller:
+    """The one of this process."""
+    return Canceller()
+
+
+# Threads do not survive a fork.
+os.register_at_fork(after_in_child=canceller.cache_clear)

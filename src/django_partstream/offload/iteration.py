@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from .call import is_inside
-from .pool import run_long, run_sync
+from .process import run_long, run_sync
 from .runner import RunSync, current_runner
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ T = TypeVar("T")
 WAITING = 2
 #: How long a thread that was stopped between two items may take to clean up.
 CLOSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 async def iterate(
@@ -102,20 +105,26 @@ async def _pushed(
                 yield handover.take()
 
             if thread.done() and not handover:
-                break
+                thread.result()
+                return
 
             await handover.wait()
-
-        thread.result()
     finally:
-        if handover.stop():
-            thread.cancel()
+        if not thread.done():
+            await _stop(thread, handover)
 
-        # Stopped while it waited for room: it closes its iterator, at leisure.
-        _, late = await asyncio.wait([thread], timeout=CLOSE_SECONDS)
 
-        for task in late:
-            task.cancel()
+async def _stop(thread: asyncio.Task[None], handover: _Handover[Any]) -> None:
+    if handover.stop():
+        thread.cancel()
+
+    # Stopped while it waited for room: it closes its iterator, at leisure.
+    await asyncio.wait([thread], timeout=CLOSE_SECONDS)
+
+    if not thread.done():
+        thread.cancel()
+    elif not thread.cancelled() and (error := thread.exception()) is not None:
+        logger.warning("an iteration failed when it was stopped", exc_info=error)
 
 
 def _push(

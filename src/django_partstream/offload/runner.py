@@ -12,8 +12,9 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from .call import Work, current_request, current_work
+from .canceller import canceller
 from .checkout import Checkout, this_checkout
-from .pool import canceller, run_sync
+from .process import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
