@@ -245,6 +245,21 @@ def test_a_cached_part_is_never_another_users(
     }
 
 
+def test_what_is_cached_may_be_instances_with_a_serializer(
+    client: Client, shop: None
+) -> None:
+    before = parts(client, "/api/latest/")
+    assert [(one["customer"], one["total"]) for one in before["latest"]] == [
+        ("Ann", "10.00"),
+        ("Ann", "20.00"),
+    ]
+
+    Order.objects.all().delete()
+
+    assert parts(client, "/api/latest/") == before
+    assert views.CALLS == {"latest": 1}
+
+
 def test_a_part_may_use_the_cache_by_hand(client: Client, shop: None) -> None:
     for _ in range(2):
         assert parts(client, "/api/by-hand/") == {"analytics": {"orders": 3}}

@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/unguarded/", views.UnguardedView.as_view()),
     path("api/timeout/", views.TimeoutView.as_view()),
     path("api/analytics/", views.AnalyticsView.as_view()),
+    path("api/latest/", views.LatestView.as_view()),
     path("api/by-hand/", views.ByHandView.as_view()),
     path("api/conditional/", views.ConditionalView.as_view()),
     path("api/yielding/", views.YieldingView.as_view()),

@@ -193,6 +193,21 @@ class AnalyticsView(ProgressiveView):
         return {"next_order": Order.objects.aggregate(mean=Avg("total"))["mean"]}
 
 
+class LatestView(ProgressiveView):
+    """Instances that are kept, and serialised for each request."""
+
+    def get_parts(self) -> Any:
+        return [("latest", lazy(self.get_latest, serializer=OrderSerializer))]
+
+    @with_timeout(30)
+    @cached_for(300, vary="public")
+    @safe_call(fallback=[])
+    def get_latest(self) -> Any:
+        CALLS["latest"] += 1
+
+        return Order.objects.select_related("customer").order_by("pk")[:2]
+
+
 class ByHandView(ProgressiveView):
     """Its own use of Django's cache."""
 

@@ -238,6 +238,21 @@ def test_the_signature_is_that_of_the_function(compose: Any) -> None:
         lazy(compose(lambda request, days: days))
 
 
+def test_types_are_kept() -> None:
+    """For mypy, which reads the tests too."""
+
+    @cached_for(60, vary="public")
+    @with_timeout(30)
+    @safe_call
+    def length(text: str) -> int:
+        return len(text)
+
+    found: int = length("four")
+    again: int = safe_call(with_timeout(length, 30), fallback=0)("four")
+
+    assert found == again == 4
+
+
 async def test_arguments_may_be_bound_before_or_after() -> None:
     def totals(days: int, request: Any) -> Any:
         return {"days": days}
