@@ -107,6 +107,36 @@ async def soon(state):
             await asyncio.sleep(0.005)
 
 
+NOT_YOURS = Problem(status=403, code="permission_denied", detail="Not yours.")
+REFUSAL = {
+    "id": "1",
+    "type": "error",
+    "payload": [
+        {
+            "message": "Not yours.",
+            "type": "about:blank",
+            "title": "Forbidden",
+            "status": 403,
+            "detail": "Not yours.",
+            "code": "permission_denied",
+        }
+    ],
+}
+COMPLETE = {"id": "1", "type": "complete"}
+WIRE_REFUSED = {
+    "type": "end",
+    "ok": 0,
+    "failed": 0,
+    "cursor": None,
+    "reason": "refused",
+}
+
+
+async def revoked():
+    yield START
+    yield frames.End(ok=0, failed=0, cursor=None, reason="refused", error=NOT_YOURS)
+
+
 # What is said, what is heard: (code, reason) where the socket is closed.
 CONVERSATIONS: dict[str, tuple[list[Any], list[Any]]] = {
     "init is acknowledged": ([INIT], [ACK]),
@@ -150,21 +180,41 @@ CONVERSATIONS: dict[str, tuple[list[Any], list[Any]]] = {
         [INIT, subscribe(url="/refused/")],
         [
             ACK,
+            REFUSAL,
+        ],
+    ),
+    "an id is free again after a refusal": (
+        [INIT, subscribe(url="/refused/"), None, None, SUBSCRIBE],
+        [ACK, REFUSAL, *following("1", WIRE_START, WIRE_META, WIRE_END)],
+    ),
+    "an id is free at once after its complete": (
+        [INIT, subscribe(url="/ever/"), None, None, COMPLETE, SUBSCRIBE],
+        [
+            ACK,
+            {"id": "1", "type": "next", "payload": WIRE_START},
+            *following("1", WIRE_START, WIRE_META, WIRE_END),
+        ],
+    ),
+    "a refusal after the first frame stands in for complete": (
+        [INIT, subscribe(url="/revoked/")],
+        [
+            ACK,
+            {"id": "1", "type": "next", "payload": WIRE_START},
             {
                 "id": "1",
-                "type": "error",
-                "payload": [
-                    {
-                        "message": "Not yours.",
-                        "type": "about:blank",
-                        "title": "Forbidden",
-                        "status": 403,
-                        "detail": "Not yours.",
-                        "code": "permission_denied",
-                    }
-                ],
+                "type": "next",
+                "payload": {**WIRE_REFUSED, "error": NOT_YOURS.wire()},
             },
+            REFUSAL,
         ],
+    ),
+    "a message that servers send": (
+        [INIT, {"id": "1", "type": "next", "payload": {}}],
+        [ACK, (4400, "A message must have a known type, not 'next'.")],
+    ),
+    "an id of the wrong kind": (
+        [INIT, subscribe(1)],
+        [ACK, (4400, "'id' must be a string of 1 to 256 characters.")],
     ),
     "a second init": (
         [INIT, INIT],
@@ -279,7 +329,7 @@ CONVERSATIONS: dict[str, tuple[list[Any], list[Any]]] = {
 @pytest.mark.parametrize("name", CONVERSATIONS)
 async def test_conversation(name):
     said, heard = CONVERSATIONS[name]
-    site = Site(plain=plain, ever=ever, refused=refused)
+    site = Site(plain=plain, ever=ever, refused=refused, revoked=revoked)
 
     async with connect(site.application, init=False) as client:
         expected = iter(heard)
@@ -302,9 +352,7 @@ async def test_conversation(name):
 
 
 async def refused():
-    raise RefusedError(
-        Problem(status=403, code="permission_denied", detail="Not yours.")
-    )
+    raise RefusedError(NOT_YOURS)
 
 
 async def test_binary_message_closes_the_socket():
