@@ -72,7 +72,7 @@ def _is_view_of_dict(value: Any) -> bool:
 
 def is_serializer(value: Any) -> bool:
     """Known by what it offers, so that this layer needs no DRF."""
-    return hasattr(value, "to_representation") and hasattr(value, "data")
+    return hasattr(type(value), "to_representation") and hasattr(type(value), "data")
 
 
 def is_pending(value: Any) -> bool:
