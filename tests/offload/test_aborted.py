@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,13 @@ from tests.streams.servers import Reader, Server
 
 THREADS = 4
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 @pytest.fixture
@@ -62,6 +71,28 @@ def server(transactional_db: None) -> Iterator[Server]:
 
         process.stop()
         assert "Traceback" not in process.output()
+
+
+@pytest.mark.database
+def test_a_server_that_ends_ends_the_statements_of_its_streams(server: Server) -> None:
+    before = open_connections()
+    readers = [
+        Reader(server, "/endless/", accept="application/x-ndjson") for _ in range(4)
+    ]
+
+    for reader in readers:
+        assert [reader.frame()["type"] for _ in range(2)] == ["start", "part"]
+
+    server.process.stop()
+    # It was not killed in the end.
+    assert server.process.exit_code in (0, -signal.SIGTERM)
+
+    for reader in readers:
+        with reader:
+            end = reader.rest()[-1]
+            assert (end["type"], end["reason"]) == ("end", "shutdown")
+
+    until(lambda: not open_connections() - before)
 
 
 @pytest.mark.database

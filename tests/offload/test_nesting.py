@@ -60,6 +60,29 @@ async def test_the_thread_of_a_request_takes_no_part_in_it() -> None:
             assert inner == outer != requests
 
 
+async def test_a_task_that_outlives_its_call_is_inside_no_more() -> None:
+    loop = asyncio.get_running_loop()
+    release = asyncio.Event()
+    left: list[asyncio.Task[int]] = []
+
+    async def later() -> int:
+        await release.wait()
+
+        return await offload.run_sync(threading.get_ident)
+
+    def call() -> int:
+        # In the context of this call, on the loop.
+        loop.call_soon_threadsafe(lambda: left.append(loop.create_task(later())))
+
+        return threading.get_ident()
+
+    thread = await offload.run_sync(call)
+    release.set()
+
+    # There is one thread, whose turn it is again.
+    assert await left[0] == thread
+
+
 async def test_three_deep() -> None:
     deepest = nested(lambda: offload.run_sync(threading.get_ident))
 

@@ -160,8 +160,11 @@ class Call(Work):
 
 
 def is_inside() -> bool:
-    """Whether this was reached, however indirectly, from a thread of ours."""
-    return isinstance(current_work.get(), Call)
+    """Whether this was reached, however indirectly, from a thread of ours, which is
+    still at it."""
+    work = current_work.get()
+
+    return isinstance(work, Call) and not work.has_ended
 
 
 def is_cancelled() -> bool:
