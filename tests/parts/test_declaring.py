@@ -122,6 +122,45 @@ def test_a_function_is_given_the_request_where_it_takes_it(
     assert lazy(function).takes_request is takes_request
 
 
+class Named:
+    def plain(self) -> int:
+        return 1
+
+    def asking(self, request: Any) -> int:
+        return 1
+
+
+def test_functions_of_one_code_are_told_apart() -> None:
+    def make(kind: str) -> Any:
+        if kind == "plain":
+            return lambda value, *, request=None: value
+
+        function = make("plain")
+
+        if kind == "with a default":
+            function.__defaults__ = (1,)
+        elif kind == "with nothing to be left out":
+            function.__kwdefaults__ = None
+        elif kind == "decorated":
+            function.__wrapped__ = lambda: 1
+
+        return function
+
+    for _ in range(2):
+        assert lazy(make("plain")).takes_request is True
+        assert lazy(make("with a default")).takes_request is True
+        assert lazy(make("decorated")).takes_request is False
+        assert lazy(Named().plain).takes_request is False
+        assert lazy(Named.plain).takes_request is True
+        assert lazy(Named().asking).takes_request is True
+
+        with pytest.raises(TypeError, match="it is called with the request, or with"):
+            lazy(make("with nothing to be left out"))
+
+        with pytest.raises(TypeError, match="it is called with the request, or with"):
+            lazy(Named.asking)
+
+
 def test_bad_options_are_refused() -> None:
     with pytest.raises(ValueError, match="expected seconds above zero"):
         lazy(dict, timeout=0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar, Literal, get_args
 
 from django_partstream.errors import PartOptionError, PartTypeError
@@ -18,6 +19,10 @@ __all__ = ("Lazy", "Part", "PartFunction", "Thread", "lazy")
 PartFunction = Callable[..., Any]
 
 Thread = Literal["pool", "request"]
+
+#: By shape, whether functions take the request.
+_known: dict[Hashable, bool] = {}
+MAX_KNOWN = 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +125,39 @@ def _topics(topics: Iterable[str]) -> tuple[str, ...]:
 
 
 def _takes_request(fn: PartFunction) -> bool:
+    # Parts are declared on every request, mostly by the same few functions.
+    shape = _shape(fn)
+
+    if shape is None:
+        return _looks_for_request(fn)
+
+    if shape not in _known:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+
+        _known[shape] = _looks_for_request(fn)
+
+    return _known[shape]
+
+
+def _shape(fn: PartFunction) -> Hashable:
+    """What the arguments of a plain function or method depend on; None where they may
+    depend on more, such as what a decorator left."""
+    is_method = isinstance(fn, types.MethodType)
+    function: Any = getattr(fn, "__func__", None) if is_method else fn
+
+    if not isinstance(function, types.FunctionType) or function.__dict__:
+        return None
+
+    return (
+        function.__code__,
+        is_method,
+        len(function.__defaults__ or ()),
+        frozenset(function.__kwdefaults__ or ()),
+    )
+
+
+def _looks_for_request(fn: PartFunction) -> bool:
     try:
         signature = inspect.signature(fn)
     except ValueError:
