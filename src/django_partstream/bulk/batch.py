@@ -11,6 +11,7 @@ import functools
 import logging
 import unicodedata
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections, transaction
@@ -70,6 +71,7 @@ class Batch:
         self._is_exact = all(
             cols.compares_exactly(column, connection) for column in fields.columns
         )
+        self._key_names = [column.attname for column in fields.columns]
         self._in_order = self._table.has_hidden_conflicts(
             {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
         )
@@ -287,8 +289,7 @@ class Batch:
             self._table.touch(entry.stored, entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
-            names = [column.attname for column in columns]
-            rows = [(e.stored.pk, [e.values[n] for n in names]) for e in some]
+            rows = list(zip(_pks(some), _cells(columns, some), strict=True))
             self._writer.update(columns, rows)
 
             return [pk for pk, _ in rows]
@@ -300,18 +301,15 @@ class Batch:
             self._table.complete(entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
-            names = [column.attname for column in columns]
-            rows = [[e.values[n] for n in names] for e in some]
-            key = self._fields.columns if self._has_key(some[0]) else ()
+            rows = _cells(columns, some)
+            key = self._fields.columns if self._has_key(some[0].values) else ()
 
             return self._writer.insert(columns, rows, key)
 
         return self._grouped(entries, Kind.CREATED, write)
 
-    def _has_key(self, entry: Entry) -> bool:
-        return all(
-            entry.values.get(c.attname) is not None for c in self._fields.columns
-        )
+    def _has_key(self, record: dict[str, Any]) -> bool:
+        return all(record.get(name) is not None for name in self._key_names)
 
     def _grouped(
         self,
@@ -325,7 +323,8 @@ class Batch:
         groups: dict[Any, list[Entry]] = {}
 
         for entry in entries:
-            kind_of_row = self._has_key(entry), frozenset(entry.values)
+            record = entry.values
+            kind_of_row = self._has_key(record), tuple(record)
             groups.setdefault(kind_of_row, []).append(entry)
 
         for (_, names), group in groups.items():
@@ -384,6 +383,22 @@ class Batch:
             entry.fail(CONFLICT if entry.instance is None else NOT_UNIQUE)
         else:
             again.append(entry)
+
+
+def _pks(entries: Sequence[Entry]) -> list[Any]:
+    return [entry.stored.pk for entry in entries]
+
+
+def _cells(
+    columns: Sequence[Column], entries: Sequence[Entry]
+) -> list[tuple[Any, ...]]:
+    """What the columns are to hold, a row for each entry."""
+    records = [entry.values for entry in entries]
+
+    if len(columns) < 2:
+        return [tuple(record[c.attname] for c in columns) for record in records]
+
+    return list(map(itemgetter(*(c.attname for c in columns)), records))
 
 
 def _sorted(entries: list[Entry], *, is_exact: bool) -> list[Entry]:

@@ -42,7 +42,7 @@ UNSTORABLE_ERROR = RowError(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Candidate:
     """A row to be validated: as a new one, or as a change of a stored one."""
 

@@ -241,7 +241,8 @@ def _given(field: Any, rows: Sequence[Any]) -> Iterator[Any]:
     """What the rows hold for a related field, as it looks it up."""
     pk_field = getattr(field, "pk_field", None)
 
-    cells = [row.get(field.field_name) for row in rows if hasattr(row, "get")]
+    name = field.field_name
+    cells = [row.get(name) for row in rows if isinstance(row, dict)]
     # By type: True is equal to 1, and no key.
     plain = {(kind, cell) for cell in cells if (kind := type(cell)) in SCALARS}
 

@@ -39,6 +39,10 @@ PLAIN = frozenset(
 )
 
 
+#: Of these, values of one type that are equal in Python are the same to a column.
+COMPARABLE = frozenset({bool, int, str, datetime.date, decimal.Decimal, uuid.UUID})
+
+
 class Table:
     """What Django does to a row's values on their way into the table, without an
     instance of the model."""
@@ -58,6 +62,9 @@ class Table:
         self.by_name = {column.attname: column for column in self.columns}
         self._auto_add = [c for c in self.columns if _is_auto(c, "auto_now_add")]
         self._auto = [c for c in self.columns if _is_auto(c, "auto_now")]
+        self._set_by_saving = self._auto_add + self._auto
+        self._pk = model._meta.pk.attname
+        self._known_lacks: dict[tuple[str, ...], list[Column]] = {}
 
     def column(
         self, source: str, cells: Sequence[Any]
@@ -81,13 +88,19 @@ class Table:
         ):
             return None
 
+        # Rows that refer to the same object share it.
+        places = [*map(id, cells)]
         key = attrgetter(column.target_field.attname)
-        keys = [c if c is None or c is ABSENT else key(c) for c in cells]
+        keys: dict[int, Any] = {}
 
-        if any(k is None and c is not None for k, c in zip(keys, cells, strict=True)):
-            return None
+        for place, cell in dict(zip(places, cells, strict=True)).items():
+            is_object = cell is not None and cell is not ABSENT
+            keys[place] = key(cell) if is_object else cell
 
-        return column.attname, keys
+            if is_object and keys[place] is None:
+                return None
+
+        return column.attname, [*map(keys.__getitem__, places)]
 
     def record(self, values: dict[str, Any]) -> dict[str, Any] | None:
         """The columns' names and values; None where not all are plain values of
@@ -127,7 +140,9 @@ class Table:
         changed = {
             name
             for name, value in record.items()
-            if cols.differs(self.by_name[name], getattr(instance, name), value)
+            if (stored := getattr(instance, name)) is not value
+            and not (type(stored) is type(value) in COMPARABLE and stored == value)
+            and cols.differs(self.by_name[name], stored, value)
         }
 
         return changed.union(column.attname for column in self._auto)
@@ -139,26 +154,32 @@ class Table:
 
     def complete(self, record: dict[str, Any]) -> None:
         """Add what every new row has: defaults, dates of creation."""
-        for column in self.columns:
-            if column.attname not in record:
-                default = column.get_default()
+        for column in self._lacking(tuple(record)):
+            default = column.get_default()
 
-                # A default of the database: the column is left out.
-                if not hasattr(default, "resolve_expression"):
-                    record[column.attname] = default
+            # A default of the database: the column is left out.
+            if not hasattr(default, "resolve_expression"):
+                record[column.attname] = default
 
-        new = SimpleNamespace()
+        new = cast("models.Model", SimpleNamespace())
 
-        for column in self._auto_add + self._auto:
-            record[column.attname] = column.pre_save(
-                cast("models.Model", new), add=True
-            )
+        for column in self._set_by_saving:
+            record[column.attname] = column.pre_save(new, add=True)
 
-        pk = self._model._meta.pk.attname
+        pk = self._pk
 
         # The database makes one.
         if record.get(pk, 0) is None:
             del record[pk]
+
+    def _lacking(self, names: tuple[str, ...]) -> list[Column]:
+        """The columns beside these. Few sets of names come with many rows each."""
+        if names not in self._known_lacks:
+            self._known_lacks[names] = [
+                column for column in self.columns if column.attname not in names
+            ]
+
+        return self._known_lacks[names]
 
     def has_hidden_conflicts(
         self, known: set[frozenset[Column]], sources: Iterable[str]

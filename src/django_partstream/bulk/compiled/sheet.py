@@ -50,8 +50,10 @@ class Sheet:
             self._rows = (
                 rows if is_plain else [r if type(r) is dict else {} for r in rows]
             )
+            self._whole = _transposed(self._rows)
         else:
             self.strange, self._rows = like.strange, like._rows
+            self._whole = like._whole
 
     def column(self, field: FieldShape) -> list[Any]:
         """What each row has for this field: a value, ABSENT or UNSURE."""
@@ -89,7 +91,16 @@ class Sheet:
         if reading is None:
             return [UNSURE if name in row else ABSENT for row in self._rows]
 
-        return read(reading, [row.get(name, ABSENT) for row in self._rows])
+        return read(reading, self._cells(name))
+
+    def _cells(self, name: str) -> list[Any]:
+        if self._whole is None:
+            return [row.get(name, ABSENT) for row in self._rows]
+
+        if name not in self._whole:
+            return [ABSENT] * len(self._rows)
+
+        return [*self._whole[name]]
 
     def _doubtful(self, field: FieldShape) -> frozenset[int]:
         column = self.column(field)
@@ -103,6 +114,20 @@ class Sheet:
             return frozenset()
 
         return frozenset(i for i, cell in enumerate(column) if type(cell) in doubtful)
+
+
+def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]] | None:
+    """The columns of rows that have the same members in the same order."""
+    shapes = {*map(tuple, rows)}
+
+    if len(shapes) != 1:
+        return None
+
+    (names,) = shapes
+
+    columns = zip(*map(dict.values, rows), strict=True)
+
+    return dict(zip(names, columns, strict=True))
 
 
 def picked(column: list[Any], places: Sequence[int]) -> Sequence[Any]:

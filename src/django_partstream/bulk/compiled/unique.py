@@ -61,9 +61,14 @@ def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
     if {*map(type, cells)} <= PLAIN:
         return cells
 
-    return [
-        cell if type(cell) in PLAIN else cols.identity(column, cell) for cell in cells
-    ]
+    # Rows with the same cell share what it was read as.
+    places = [*map(id, cells)]
+    made = {
+        place: cell if type(cell) in PLAIN else cols.identity(column, cell)
+        for place, cell in dict(zip(places, cells, strict=True)).items()
+    }
+
+    return [*map(made.__getitem__, places)]
 
 
 def field_keys(
@@ -90,7 +95,7 @@ def together_keys(
     """The keys; and the rows, by index, of which the validator itself must tell."""
     columns, width = rule.columns, rule.width
     given = [
-        [cols.raw(column, cell) for cell in part] if column.is_relation else part
+        identities(column, part) if column.is_relation else part
         for column, part in zip(columns, cells, strict=True)
     ]
     found = [identities(c, part) for c, part in zip(columns, given, strict=True)]

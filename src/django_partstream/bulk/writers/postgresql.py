@@ -35,7 +35,7 @@ class PostgreSQLWriter(PairingWriter):
     ) -> list[Sequence[Any]]:
         names = ", ".join(self.quote(column.column) for column in columns)
 
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {self.table} ({names}) "
                 f"SELECT * FROM unnest({self._arrays(columns)}) "
@@ -62,7 +62,7 @@ class PostgreSQLWriter(PairingWriter):
         names = ", ".join(f"c{index}" for index in range(len(given)))
         pk = self.quote(self.pk.column)
 
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(
                 f"UPDATE {self.table} SET {assignments} "
                 f"FROM unnest({self._arrays(given)}) AS given({names}) "
@@ -72,8 +72,30 @@ class PostgreSQLWriter(PairingWriter):
                 ),
             )
 
+    def _cursor(self) -> Any:
+        """One that sends values apart from the statement, in their binary form: none
+        of them is quoted here or parsed there."""
+        if not _has_psycopg_3():
+            return self.connection.cursor()
+
+        import psycopg
+
+        connection: Any = self.connection
+        connection.ensure_connection()
+
+        return connection._prepare_cursor(psycopg.Cursor(connection.connection))
+
     def _arrays(self, columns: Sequence[Column]) -> str:
-        return ", ".join(cols.array_sql(column, self.connection) for column in columns)
+        arrays = (cols.array_sql(column, self.connection) for column in columns)
+        arrays_sql = ", ".join(arrays)
+
+        return arrays_sql.replace("%s::", "%b::") if _has_psycopg_3() else arrays_sql
 
     def _has_array(self, column: Column) -> bool:
         return cols.has_array(column, self.connection)
+
+
+def _has_psycopg_3() -> bool:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    return bool(is_psycopg3)
