@@ -25,12 +25,13 @@ from tests.app.serializers import (
     SampleSerializer,
     TransactionSerializer,
 )
+from tests.forms import count
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 Said = tuple[Any, ...]
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=count(150, 3_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -341,6 +341,7 @@ FAULTS = [
     Fault("ratio", reading, "REPEATABLE", frozenset({*reading.REPEATABLE, float})),
     Fault("whole", numbers, "LARGEST", 10**18),
     Fault("small", numbers, "_bounds", lambda _: (-(10**9), 10**9)),
+    Fault("small", numbers, "_integers", lambda *_: {int: list}),
     Fault("whole", numbers, "_null", lambda _: None),
     Fault("share", numbers, "rules_of", _forgetful("highest")),
     Fault("capped", numbers, "rules_of", _forgetful("highest")),

@@ -46,7 +46,21 @@ def moment(field: Any) -> Reading | None:
 
         return field.enforce_timezone(found)
 
-    return _reading(field, rules, enforced)
+    def texts(values: list[Any]) -> list[Any] | None:
+        # What Django's parser tries first.
+        try:
+            found = [*map(datetime.datetime.fromisoformat, values)]
+
+            if any(value.tzinfo is None for value in found):
+                return None
+
+            return [value.astimezone(zone) for value in found]
+        except (OverflowError, ValueError):
+            return None
+
+    whole = {str: texts} if is_known and rules.is_empty else {}
+
+    return _reading(field, rules, enforced, whole)
 
 
 def date(field: Any) -> Reading | None:
@@ -79,10 +93,19 @@ def _is_iso(field: Any, setting: str) -> bool:
     return bool(formats) and formats[0].lower() == ISO_8601
 
 
-def _reading(field: Any, rules: Rules, parse: Callable[[str], Any]) -> Reading:
+def _reading(
+    field: Any,
+    rules: Rules,
+    parse: Callable[[str], Any],
+    whole: dict[type, Callable[[list[Any]], list[Any] | None]] | None = None,
+) -> Reading:
     def of_text(value: str) -> Any:
         found = parse(value)
 
         return UNSURE if found is None or not rules.admits(found) else found
 
-    return Reading(one={str: of_text}, null=None if field.allow_null else UNSURE)
+    return Reading(
+        one={str: of_text},
+        whole=whole or {},
+        null=None if field.allow_null else UNSURE,
+    )

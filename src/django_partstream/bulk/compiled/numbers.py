@@ -150,6 +150,8 @@ def decimal_number(field: Any) -> Reading | None:
     pattern = rf"\s*-?[0-9]{{1,{whole}}}"
     pattern += rf"(\.[0-9]{{1,{places}}})?\s*" if places else r"\s*"
     fits = re.compile(pattern, re.ASCII).fullmatch
+    plain = pattern.replace(r"\s*", "")
+    all_fit = re.compile(rf"(?:{plain}\n)*{plain}").fullmatch
     limit = 10**whole
     quantize: Callable[..., decimal.Decimal] = decimal.Decimal.quantize
 
@@ -173,7 +175,23 @@ def decimal_number(field: Any) -> Reading | None:
     def of_float(value: float) -> Any:
         return of_text(str(value))
 
-    return Reading(one={float: of_float, int: of_int, str: of_text}, null=_null(field))
+    def texts(values: list[str]) -> list[decimal.Decimal] | None:
+        if not all_fit("\n".join(values)):
+            return None
+
+        try:
+            found = [*map(decimal.Decimal, values)]
+        except decimal.InvalidOperation:
+            # One of them had a line end within.
+            return None
+
+        return [quantize(one, exponent, field.rounding, context) for one in found]
+
+    return Reading(
+        one={float: of_float, int: of_int, str: of_text},
+        whole={str: texts} if rules.is_empty else {},
+        null=_null(field),
+    )
 
 
 def _bounds(rules: Rules) -> tuple[Any, Any]:

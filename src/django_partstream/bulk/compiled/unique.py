@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -40,6 +41,9 @@ PLAIN = frozenset(
 )
 
 
+MOMENTS = frozenset({Absent, NoneType, Unsure, datetime.datetime})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Together:
     """A validator of rows that asks whether these sources have their values already."""
@@ -60,6 +64,15 @@ def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
     """Equal for values that are equal in Python, and hashable."""
     if {*map(type, cells)} <= PLAIN:
         return cells
+
+    if {*map(type, cells)} <= MOMENTS:
+        with contextlib.suppress(OverflowError):
+            return [
+                cell.astimezone(datetime.UTC)
+                if type(cell) is datetime.datetime and cell.tzinfo is not None
+                else cell
+                for cell in cells
+            ]
 
     # Rows with the same cell share what it was read as.
     places = [*map(id, cells)]
