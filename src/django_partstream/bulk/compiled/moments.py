@@ -58,7 +58,10 @@ def moment(field: Any) -> Reading | None:
         except (OverflowError, ValueError):
             return None
 
-    whole = {str: texts} if is_known and rules.is_empty else {}
+    whole: dict[type, Callable[[list[Any]], list[Any] | None]] = {}
+
+    if is_known and rules.is_empty:
+        whole[str] = texts
 
     return _reading(field, rules, enforced, whole)
 
