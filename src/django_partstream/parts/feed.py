@@ -53,6 +53,7 @@ class Feed:
         self._tell = tell
         self._told = tell is None
         self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
         self._room = asyncio.Event()
         self._lock = threading.Lock()
         self._batches: deque[Batch] = deque()
@@ -81,7 +82,12 @@ class Feed:
 
             told, self._told = self._told, True
 
-        if not told and self._tell is not None:
+        if told or self._tell is None:
+            return
+
+        if threading.get_ident() == self._loop_thread:
+            self._tell()
+        else:
             self._loop.call_soon_threadsafe(self._tell)
 
     def take(self) -> Batch | None:

@@ -28,6 +28,7 @@ class Outbox:
         #: Lanes with something to take, each once.
         self._waiting: deque[Lane] = deque()
         self._changed = asyncio.Event()
+        self._closed = False
 
     def announce(self, lane: Lane) -> None:
         """There is something in this lane."""
@@ -35,14 +36,18 @@ class Outbox:
             self._waiting.append(lane)
             self._changed.set()
 
-    async def take(self, *, until: float) -> frames.Items | Resolved | None:
-        """The next thing that a part says; None from `until` on, on the loop's clock.
+    def close(self) -> None:
+        """Have nothing more taken."""
+        self._closed = True
+        self._changed.set()
+
+    async def take(self) -> frames.Items | Resolved | None:
+        """The next thing that a part says, as soon as one says something; None when
+        the outbox was closed.
 
         A part that failed says nothing of its items any more.
         """
-        loop = asyncio.get_running_loop()
-
-        while loop.time() < until:
+        while not self._closed:
             while self._waiting:
                 lane = self._waiting.popleft()
                 said = lane.take()
@@ -54,12 +59,7 @@ class Outbox:
                     return said
 
             self._changed.clear()
-
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._changed.wait()
-            except TimeoutError:
-                break
+            await self._changed.wait()
 
         return None
 

@@ -112,7 +112,7 @@ class _Work:
 
     def __init__(self, parts: Sequence[Part], scope: Scope, deadline: float) -> None:
         self._scope = scope
-        self._ends_at = asyncio.get_running_loop().time() + deadline
+        self._deadline = deadline
         self._slots = asyncio.Semaphore(scope.max_running)
         self._ready = [part for part in parts if is_ready(part)]
         self._later = [part for part in parts if not is_ready(part)]
@@ -122,10 +122,14 @@ class _Work:
     async def __aenter__(self) -> _Work:
         self._start(self._ready, self._first)
         self._start(self._later, self._then)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._deadline, self._close)
 
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self._timer.cancel()
+
         for task in self._tasks:
             task.cancel()
 
@@ -154,8 +158,12 @@ class _Work:
     async def take(self) -> frames.Items | Resolved | None:
         """The next thing that a part says; None after the deadline."""
         if not self._ready:
-            return await self._then.take(until=self._ends_at)
+            return await self._then.take()
 
         self._ready.pop()
 
-        return await self._first.take(until=self._ends_at)
+        return await self._first.take()
+
+    def _close(self) -> None:
+        self._first.close()
+        self._then.close()
