@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from django_partstream import lazy
+from django_partstream import lazy, offload
+from tests.app.models import Account
 from tests.forms import count
 from tests.parts import plans
 from tests.parts.merging import Frame, Merged, merge, parse, parse_events
@@ -160,6 +163,53 @@ async def test_a_client_that_leaves_gets_the_rest_later_and_nothing_twice(
         again = RUNS - first
         assert not had & set(again)
         assert set(again.values()) <= {1}
+
+
+async def test_a_client_that_leaves_ends_the_lists_that_it_was_sent() -> None:
+    """Their generators are closed without the collector, their threads are free."""
+    closed: list[str] = []
+
+    def rows(part: Made) -> Any:
+        def make() -> Iterator[int]:
+            try:
+                for account in itertools.cycle(Account.objects.iterator()):
+                    yield account.pk
+            finally:
+                closed.append(part.name)
+
+        return lazy(make)
+
+    def async_rows(part: Made) -> Any:
+        async def make() -> AsyncIterator[int]:
+            try:
+                for number in itertools.count():
+                    yield number
+            finally:
+                closed.append(part.name)
+
+        return lazy(make)
+
+    await offload.run_sync(Account.objects.create, name="a")
+    names = [f"{kind}{number}" for kind in ("sync", "async") for number in range(3)]
+    url = plans.plan_url(
+        *(Made(name, rows if name[0] == "s" else async_rows) for name in names)
+    )
+    before = asyncio.all_tasks()
+    gc.disable()
+
+    try:
+        for _ in range(3):
+            closed.clear()
+            _, _, body = await get(url, accept=NDJSON, leave_after=500_000)
+            assert {*merge(parse(body)).items} == {*names}
+
+            async with asyncio.timeout(20):
+                while sorted(closed) != sorted(names):
+                    await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_list_that_was_cut_begins_again() -> None:
