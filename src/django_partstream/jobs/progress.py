@@ -29,6 +29,8 @@ PUBLISH_SECONDS = 0.25
 INLINE_IDS = 100
 INLINE_ERRORS = 50
 
+TERMINAL = frozenset(state.value for state in State if state.terminal)
+
 MESSAGES = {
     State.PENDING: "The job is waiting for a worker.",
     State.PROGRESS: "The job is running.",
@@ -192,7 +194,7 @@ async def follow(job_id: UUID) -> AsyncGenerator[frames.Frame]:
                 seen, shown = current["seq"], current
                 yield frames.Progress(snapshot=current)
 
-                if State(current["state"]).terminal:
+                if current["state"] in TERMINAL:
                     break
 
             current = await mailbox.get(conf.current().poll_seconds)

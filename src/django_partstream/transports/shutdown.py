@@ -12,14 +12,21 @@ import contextlib
 import functools
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from django_partstream import frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-__all__ = ("GRACE_SECONDS", "Shutdown", "chained_signals", "current", "until_shutdown")
+__all__ = (
+    "GRACE_SECONDS",
+    "Shutdown",
+    "Watched",
+    "chained_signals",
+    "current",
+    "until_shutdown",
+)
 
 #: How long streams and sockets have for their goodbye.
 GRACE_SECONDS = 3.0
@@ -107,86 +114,108 @@ def current() -> Shutdown:
 async def until_shutdown(
     producer: AsyncGenerator[frames.Frame],
 ) -> AsyncGenerator[frames.Frame]:
-    """The frames of `producer`, which is closed at the end.
+    """The frames of `producer`, as `Watched` has them."""
+    async with Watched(producer) as watched:
+        async for frame in watched:
+            yield frame
+
+
+class Watched:
+    """The frames of `producer`, which is closed at the end, to be entered and iterated.
 
     When the process is to end, the producer is cancelled, and an `end` with reason
     `shutdown` and the newest cursor stands in place of what it still had to say.
+
+    Every frame of every stream is waited for here: so the wait is interrupted in the
+    way of `asyncio.timeout`, and at a fraction of its price.
     """
-    shutdown = current()
-    wait = _Wait()
-    #: By name: a live stream sends a part again.
-    failed: dict[str, bool] = {}
-    cursor: str | None = None
 
-    with shutdown.watch(wait.interrupt):
-        async with contextlib.aclosing(producer):
-            while not shutdown.requested:
-                try:
-                    frame = await wait.next_of(producer)
-                except StopAsyncIteration:
-                    return
-                except _InterruptedError:
-                    break
-
-                if isinstance(frame, frames.Part | frames.Error):
-                    failed[frame.name] = isinstance(frame, frames.Error)
-                    cursor = frame.cursor
-                elif isinstance(frame, frames.Start):
-                    cursor = frame.cursor
-
-                yield frame
-
-                if isinstance(frame, frames.End):
-                    return
-
-        bad = sum(failed.values())
-
-        yield frames.End(
-            ok=len(failed) - bad, failed=bad, cursor=cursor, reason="shutdown"
-        )
-
-
-class _InterruptedError(Exception):
-    pass
-
-
-class _Wait:
-    """A wait for the next frame that can be interrupted. As `asyncio.timeout` does, and
-    at a fraction of its price, since every frame of every stream is waited for."""
-
-    def __init__(self) -> None:
+    def __init__(self, producer: AsyncGenerator[frames.Frame]) -> None:
+        self._producer = producer
+        self._shutdown = current()
+        self._watch = self._shutdown.watch(self._interrupt)
+        #: Who waits for the next frame.
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
+        self._ended = False
+        #: By name: a live stream sends a part again.
+        self._failed: dict[str, bool] = {}
+        self._cursor: str | None = None
 
-    def interrupt(self) -> None:
-        if self._task is not None and not self._interrupted:
-            self._interrupted = True
-            self._task.cancel()
+    async def __aenter__(self) -> Self:
+        self._watch.__enter__()
 
-    async def next_of(self, producer: AsyncGenerator[frames.Frame]) -> frames.Frame:
-        """Raises _InterruptedError where it is interrupted, StopAsyncIteration at the
-        end of the producer."""
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await self._producer.aclose()
+        finally:
+            self._watch.__exit__(*error)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> frames.Frame:
+        if self._ended:
+            raise StopAsyncIteration
+
+        if self._shutdown.requested:
+            return await self._goodbye()
+
         task = self._task = asyncio.current_task()
         assert task is not None  # whatever awaits is in one
         cancelling = task.cancelling()
 
+        frame: frames.Frame | None = None
+
         try:
-            return await anext(producer)
+            frame = await anext(self._producer)
         except asyncio.CancelledError:
             # Unless somebody else wants the task to end as well.
-            if self._taken_back(task) <= cancelling and self._interrupted:
-                raise _InterruptedError from None
-
-            raise
-        except StopAsyncIteration:
-            self._taken_back(task)
-            raise
+            if not self._interrupted or task.cancelling() - 1 > cancelling:
+                raise
         finally:
             self._task = None
 
-    def _taken_back(self, task: asyncio.Task[Any]) -> int:
-        """How often others have cancelled the task."""
-        return task.uncancel() if self._interrupted else task.cancelling()
+            if self._interrupted:
+                task.uncancel()
+
+        if frame is None:
+            return await self._goodbye()
+
+        # Of a job there are many, and nothing to keep of them.
+        if type(frame) is not frames.Progress:
+            self._note(frame)
+
+        return frame
+
+    def _interrupt(self) -> None:
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
+
+    def _note(self, frame: frames.Frame) -> None:
+        match frame:
+            case frames.Start():
+                self._cursor = frame.cursor
+            case frames.Part() | frames.Error():
+                self._failed[frame.name] = isinstance(frame, frames.Error)
+                self._cursor = frame.cursor
+            case frames.End():
+                self._ended = True
+
+    async def _goodbye(self) -> frames.End:
+        self._ended = True
+        await self._producer.aclose()
+        failed = sum(self._failed.values())
+
+        return frames.End(
+            ok=len(self._failed) - failed,
+            failed=failed,
+            cursor=self._cursor,
+            reason="shutdown",
+        )
 
 
 @contextlib.contextmanager

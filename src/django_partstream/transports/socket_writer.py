@@ -49,8 +49,12 @@ class Writer:
 
     async def write(self, text: str) -> None:
         """Raises GoneError when the peer has left, CloseError when it takes none."""
-        async with self._lock:
+        await self._lock.acquire()
+
+        try:
             await self._take({"type": "websocket.send", "text": text})
+        finally:
+            self._lock.release()
 
         self._last = self._loop.time()
 

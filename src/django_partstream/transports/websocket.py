@@ -7,7 +7,6 @@ knows of requests, views or URLs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -295,19 +294,21 @@ class _Socket:
         end: frames.End | None = None
         next_ = messages.Next(identifier)
 
-        async with contextlib.aclosing(shutdown.until_shutdown(producer)) as stream:
+        async with shutdown.Watched(producer) as stream:
             async for frame in stream:
                 # A socket has a ping of its own.
                 if not isinstance(frame, frames.Ping):
                     await self._writer.write(next_.message(frame))
 
+                # Each of a job was waited for.
+                if isinstance(frame, frames.Progress):
+                    continue
+
                 if isinstance(frame, frames.End):
                     end = frame
 
                 # Frames that are there already must not keep the loop to themselves.
-                # Each of a job was waited for.
-                if not isinstance(frame, frames.Progress):
-                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
 
         return end
 
