@@ -39,11 +39,13 @@ class Server:
     def url(self, path: str) -> str:
         return f"http://{ports.HOST}:{self.port}{path}"
 
-    async def asks(self, path: str) -> None:
+    async def asks(self, path: str) -> Any:
         async with httpx.AsyncClient() as client:
             response = await client.get(self.url(path), timeout=PATIENCE)
 
         assert response.status_code == 200, response.content
+
+        return response.json() if response.content else None
 
     async def ended(self) -> None:
         await asyncio.to_thread(self.process.wait_for_end)
@@ -122,14 +124,15 @@ class Socket:
 
 
 @contextlib.asynccontextmanager
-async def socket(server: Server, **init: Any) -> AsyncIterator[Socket]:
+async def socket(server: Server, **options: Any) -> AsyncIterator[Socket]:
     async with websockets.connect(
         server.socket_url,
         subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
         proxy=None,
+        **options,
     ) as client:
         one = Socket(client)
-        await one.says(type="connection_init", payload=init)
+        await one.says(type="connection_init")
         assert await one.hears() == {"type": "connection_ack"}
 
         yield one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from pathlib import Path
@@ -108,6 +109,32 @@ async def test_sync_part_holds_up_no_message_of_its_own_socket_or_of_another() -
     assert heard[1]["name"] == "data"
     # 50 ms where the machine has nothing else to do.
     assert max(on_the_same, on_another, freed) < 0.5
+
+
+async def test_client_that_does_not_read_delays_nobody_and_is_dropped() -> None:
+    with serving({"PARTSTREAM": {"SEND_TIMEOUT_SECONDS": 1}}) as (server,):
+        async with (
+            socket(server, max_queue=1, compression=None) as slow,
+            socket(server) as other,
+        ):
+            await slow.subscribes("1", "/flood/")
+            slowest = 0.0
+            ended = False
+
+            async with asyncio.timeout(20):
+                while not ended:
+                    slowest = max(slowest, await answered_within(other))
+                    state = await server.asks("/state/")
+                    ended = state["shown"].get("flood") == "ended"
+
+            # What was sent before can still be read.
+            while isinstance(heard := await slow.hears(), dict):
+                pass
+
+    # No more was made than what the sockets between the two hold.
+    assert state["made"]["flood"] < 200
+    assert heard in (1006, 1013)
+    assert slowest < 0.5
 
 
 async def answered_within(client: Any) -> float:

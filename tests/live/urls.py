@@ -22,6 +22,8 @@ urlpatterns = [
     path("steps/", views.Steps.as_view()),
     path("blocking/", views.Blocking.as_view()),
     path("whoami/", views.whoami),
+    path("flood/", views.flood),
+    path("state/", views.state),
     path("show/<str:name>/<str:value>/", views.show),
     path("publish/<str:topic>/", views.publish_topic),
     path("request-thread/", views.InRequestThread.as_view()),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core import signing
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from rest_framework.authentication import (
     BaseAuthentication,
@@ -269,3 +269,24 @@ async def whoami(request: HttpRequest) -> FrameResponse:
         yield frames.End(ok=1, failed=0, cursor=None, reason="complete")
 
     return FrameResponse(frames_of())
+
+
+async def flood(_request: HttpRequest) -> FrameResponse:
+    """More than anybody reads."""
+
+    async def frames_of() -> AsyncGenerator[frames.Frame]:
+        try:
+            yield frames.Start(parts=("flood",), cursor=None)
+
+            while True:
+                made["flood"] += 1
+                items = ["x" * 100_000]
+                yield frames.Items(name="flood", seq=made["flood"], items=items)
+        finally:
+            shown["flood"] = "ended"
+
+    return FrameResponse(frames_of())
+
+
+def state(_request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"made": made, "shown": shown})
