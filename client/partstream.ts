@@ -168,9 +168,12 @@ async function* attempt(
 
       if (frame.type === "end") {
         run.end = frame;
+        // A live stream that is refused later says so at its end.
         return frame.reason === "complete"
           ? null
-          : new StreamInterruptedError(`The server ended the stream: ${frame.reason}.`);
+          : frame.error
+            ? new ProblemError(frame.error)
+            : new StreamInterruptedError(`The server ended the stream: ${frame.reason}.`);
       }
 
       if (isNew(run, frame, cursor)) {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, F, Q, Sum
 from rest_framework.viewsets import ModelViewSet
 
-from django_partstream import ProgressiveView, lazy
+from django_partstream import ProgressiveView, lazy, topics_for
+from django_partstream.errors import PartstreamError
 from django_partstream.mixins import BulkOperationsMixin
 
 from .models import Airline, Airport, Flight, Plane
@@ -19,7 +20,7 @@ from .serializers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 #: Minutes; the authorities count a departure as late from here on.
 LATE = 15
@@ -50,19 +51,44 @@ class PlaneViewSet(BulkOperationsMixin, ModelViewSet[Plane]):
     csv_null_values = ("NA",)
 
 
+class BrokenError(PartstreamError):
+    """This part was asked to break."""
+
+
 class DashboardView(ProgressiveView):
-    """A year of departures at a glance: an overview at once, then one part for each
-    picture. Every picture reads all flights, so each takes its time."""
+    """A year of departures at a glance: one part for each picture. Every picture reads
+    all flights, so each takes its time. A live stream sends them again when flights
+    were written."""
 
     def get_parts(self) -> Sequence[tuple[str, Any]]:
+        everything = topics_for(Flight, Airline, Airport, Plane)
+        flights = topics_for(Flight)
         return [
-            ("overview", self.overview()),
-            ("busiest_routes", lazy(self.busiest_routes)),
-            ("delays_by_carrier", lazy(self.delays_by_carrier)),
-            ("delays_by_hour", lazy(self.delays_by_hour)),
-            ("monthly", lazy(self.monthly)),
-            ("slowest_aircraft", lazy(self.slowest_aircraft)),
+            ("overview", lazy(self.overview, topics=everything)),
+            *(
+                (part.__name__, lazy(self.unless_broken(part), topics=flights))
+                for part in (
+                    self.busiest_routes,
+                    self.delays_by_carrier,
+                    self.delays_by_hour,
+                    self.monthly,
+                    self.slowest_aircraft,
+                )
+            ),
         ]
+
+    def unless_broken(self, part: Callable[[], Any]) -> Callable[[], Any]:
+        """To show a part that fails: `?broken=monthly`, until it is asked for alone."""
+        query = self.request.query_params
+        broken = query.get("broken") == part.__name__ and "parts" not in query
+
+        def made() -> Any:
+            if broken:
+                raise BrokenError
+
+            return part()
+
+        return made
 
     def overview(self) -> dict[str, Any]:
         hours = Flight.objects.order_by("time_hour").values_list("time_hour", flat=True)

@@ -1,23 +1,35 @@
-import { stream } from "./django_partstream/partstream.js";
+import { load } from "./django_partstream/partstream.js";
+import { Cards } from "./cards.js";
 import { byId, element } from "./element.js";
 import { milliseconds } from "./numbers.js";
-import { PARTS, partBody, partTitle } from "./parts.js";
+import { PARTS, partTitle } from "./parts.js";
 import { showProblem } from "./problem.js";
 import { Waterfall } from "./waterfall.js";
 
 const ADDRESS = "/api/dashboard/";
 const NAMES = { websocket: "WebSocket", ndjson: "NDJSON", pages: "Pages" };
+const LOGGED = 4;
+const CLOCK = new Intl.DateTimeFormat("en", { timeStyle: "medium" });
 
-/** The second half of the page: a view whose parts arrive when they are ready. */
+/** A view whose parts arrive when they are ready, and again when they change. */
 export class Dashboard {
+  #line;
   #socket;
   #waterfall = new Waterfall(byId("waterfall"));
-  #run = new AbortController();
+  #cards = new Cards(byId("cards"), { onRetry: (name) => this.#retry(name) });
+  /** @type {import("./django_partstream/partstream.js").Store | null} */
+  #store = null;
+  #leave = () => {};
+  #run = newRun();
   /** @type {Map<string, {first: number, last: number}>} */
   #runs = new Map();
 
-  /** @param {import("./django_partstream/partstream.js").Socket} socket */
-  constructor(socket) {
+  /**
+   * @param {import("./line.js").Line} line
+   * @param {import("./django_partstream/partstream.js").Socket} socket
+   */
+  constructor(line, socket) {
+    this.#line = line;
     this.#socket = socket;
     const form = byId("dashboard-form");
     form.addEventListener("change", () => this.load());
@@ -25,76 +37,170 @@ export class Dashboard {
       event.preventDefault();
       this.load();
     });
+    byId("cut").addEventListener("click", () => this.#cut());
+    byId("break").addEventListener("click", () => this.load({ broken: anyPart() }));
   }
 
-  /** Asks for every part, over the transport that is chosen. */
-  async load() {
-    this.#run.abort();
-    const run = new AbortController();
+  /**
+   * Asks for every part, over the transport that is chosen.
+   * @param {{broken?: string, cutAfter?: number}} [options]
+   */
+  load({ broken, cutAfter } = {}) {
+    const { transport, live } = byId("dashboard-form").elements;
+    const run = newRun({ transport: transport.value, live: live.checked, cutAfter });
+    this.#leave();
     this.#run = run;
-    const transport = byId("dashboard-form").elements.transport.value;
     byId("dashboard-problem").replaceChildren();
-    byId("dashboard").dataset.run = "running";
-    byId("dashboard-said").textContent = `Loading over ${NAMES[transport]} …`;
-    this.#announce(Object.keys(PARTS));
+    byId("log").replaceChildren();
+    this.#say("running", `Loading over ${NAMES[run.transport]} …`);
+    this.#waterfall.begin(Object.keys(PARTS), run.begun);
+    this.#cards.begin(Object.keys(PARTS));
 
-    try {
-      await this.#receive(transport, run.signal);
-      this.#finish(transport);
-    } catch (error) {
-      // A newer run has taken over the page.
-      if (!run.signal.aborted) {
-        this.#fail(error);
+    const store = load(broken ? `${ADDRESS}?broken=${broken}` : ADDRESS, {
+      ...carriers(run.transport, this.#socket),
+      fetch: this.#line.fetch,
+      live: run.live,
+      onAttempt: (attempt) => run === this.#run && this.#hearAttempt(run, attempt),
+      onFrame: (frame) => run === this.#run && this.#hearFrame(run, frame),
+    });
+    this.#store = store;
+    this.#leave = store.subscribe(() => {
+      if (run === this.#run) {
+        this.#show(run, store.get());
       }
+    });
+  }
+
+  #show(run, { status, parts, error }) {
+    this.#cards.show(parts);
+
+    if (run.ended || status === "loading") {
+      return;
+    }
+
+    run.ended = true;
+
+    if (status === "failed") {
+      this.#fail(error);
+    } else {
+      this.#finish(run, status);
     }
   }
 
-  async #receive(transport, signal) {
-    const begun = performance.now();
-    this.#waterfall.begin(Object.keys(PARTS), begun);
+  #hearAttempt(run, { transport, error, wait }) {
+    const at = performance.now() - run.begun;
 
-    for await (const frame of stream(ADDRESS, {
-      transport,
-      socket: this.#socket,
-      signal,
-    })) {
-      this.#take(frame, performance.now() - begun);
+    if (!error) {
+      this.#log(at, `Asked over ${NAMES[transport]}`);
+      return;
     }
+
+    const owed = Object.values(this.#store.get().parts).filter(({ state }) =>
+      ["loading", "stale"].includes(state),
+    ).length;
+    const rest = run.ended ? "for what changes" : `for the ${owed} that are owed`;
+    run.cutAt = at;
+
+    if (!run.ended) {
+      this.#waterfall.cut(at, at + wait);
+    }
+
+    this.#log(
+      at,
+      `The line broke: again ${wait ? `in ${milliseconds(wait)} ` : ""}` +
+        `over ${NAMES[transport]}, ${rest}`,
+      "bad",
+    );
   }
 
-  #take(frame, at) {
-    if (frame.type === "start") {
-      this.#announce(frame.parts);
+  #hearFrame(run, frame) {
+    const at = performance.now() - run.begun;
+
+    if (run.cutAt !== null) {
+      this.#log(at, `Went on after ${milliseconds(at - run.cutAt)}`, "good");
+      run.cutAt = null;
+    }
+
+    if (frame.type === "start" && !run.ended) {
       this.#waterfall.announce(frame.parts);
-    } else if (frame.type === "part") {
-      this.#fill(frame.name, partBody(frame.name, frame.data), "ok");
-      this.#waterfall.arrive(frame.name, at, frame.ms);
-    } else if (frame.type === "error") {
-      this.#fill(frame.name, failure(frame.error), "failed");
-      this.#waterfall.arrive(frame.name, at, frame.ms, { failed: true });
+      this.#cards.begin(frame.parts);
+    } else if (frame.type === "part" || frame.type === "error") {
+      this.#hearPart(run, frame, at);
     }
   }
 
-  /** Empty cards for what is to come, in declared order. */
-  #announce(names) {
-    byId("cards").replaceChildren(...names.map(skeleton));
+  #hearPart(run, { type, name, ms }, at) {
+    if (run.ended) {
+      run.changes += 1;
+      this.#log(at, `${partTitle(name)} has come again`);
+      byId("changes").textContent = changesInWords(run.changes);
+      return;
+    }
+
+    this.#waterfall.arrive(name, at, ms, { failed: type === "error" });
+    run.arrived += 1;
+
+    if (run.arrived === run.cutAfter) {
+      this.#line.cut({ next: this.#run.transport === "pages" });
+    }
   }
 
-  #fill(name, body, state) {
-    const card = byId(`part-${name}`) ?? byId("cards").appendChild(skeleton(name));
-    card.dataset.state = state;
-    card.removeAttribute("aria-busy");
-    card.querySelector(".body").replaceChildren(body);
+  #retry(name) {
+    this.#log(performance.now() - this.#run.begun, `Asked for ${partTitle(name)} alone`);
+    this.#store?.retry(name);
   }
 
-  #finish(transport) {
+  /** What is there is cut; where nothing is, a run that will be, after two parts. */
+  #cut() {
+    if (this.#run.ended && !this.#run.live) {
+      this.load({ cutAfter: 2 });
+    } else {
+      this.#line.cut({ next: this.#run.transport === "pages" });
+    }
+  }
+
+  #finish({ transport, live }, status) {
     const { first, last } = this.#waterfall.finish();
     this.#runs.set(transport, { first, last });
-    byId("dashboard").dataset.run = "done";
-    byId("dashboard-said").textContent =
+    this.#say(
+      status === "live" ? "live" : "done",
       `Over ${NAMES[transport]}: the first part after ${milliseconds(first)}, ` +
-      `the last after ${milliseconds(last)}.`;
+        `the last after ${milliseconds(last)}.`,
+    );
+    byId("changes").textContent = live ? changesInWords(0) : "";
     this.#compare();
+  }
+
+  #fail(error) {
+    this.#waterfall.finish();
+    this.#say("failed", "");
+    showProblem(byId("dashboard-problem"), error, {
+      heading: "The dashboard is not complete",
+    });
+  }
+
+  #say(state, words) {
+    byId("dashboard").dataset.run = state;
+    byId("dashboard-said").textContent = words;
+
+    if (state === "running") {
+      byId("changes").textContent = "";
+    }
+  }
+
+  #log(at, words, kind = "") {
+    const line = element(
+      "li",
+      { class: kind },
+      element("span", { class: "when" }, milliseconds(at)),
+      words,
+    );
+    const log = byId("log");
+    log.append(line);
+
+    while (log.childElementCount > LOGGED) {
+      log.firstElementChild.remove();
+    }
   }
 
   #compare() {
@@ -102,50 +208,46 @@ export class Dashboard {
       element(
         "span",
         { "data-testid": `run-${transport}` },
-        `${NAMES[transport]} ${milliseconds(first)} – ${milliseconds(last)}`,
+        element("strong", {}, NAMES[transport]),
+        ` ${milliseconds(first)} – ${milliseconds(last)}`,
       ),
     );
-    const comparison = runs.length > 1 ? ["First and last part: ", ...runs] : [];
+    const comparison = runs.length > 1 ? ["First and last part:", ...runs] : [];
     byId("runs").replaceChildren(...comparison);
   }
-
-  #fail(error) {
-    this.#waterfall.finish();
-    byId("dashboard").dataset.run = "failed";
-    byId("dashboard-said").textContent = "";
-    showProblem(byId("dashboard-problem"), error, {
-      heading: "The dashboard is not complete",
-    });
-
-    for (const card of byId("cards").querySelectorAll("[aria-busy]")) {
-      card.removeAttribute("aria-busy");
-      card.dataset.state = "missing";
-      card.querySelector(".body").replaceChildren("This part has not arrived.");
-    }
-  }
 }
 
-function skeleton(name) {
-  return element(
-    "section",
-    {
-      id: `part-${name}`,
-      class: `card part part-${name}`,
-      "data-testid": `part-${name}`,
-      "data-state": "loading",
-      "aria-labelledby": `title-${name}`,
-      "aria-busy": "true",
-    },
-    element("h3", { id: `title-${name}` }, partTitle(name)),
-    element("div", { class: "body" }, element("div", { class: "bones" })),
-  );
+/** What the client chooses from: it goes down from there where it has to. */
+function carriers(transport, socket) {
+  return {
+    websocket: { socket },
+    ndjson: {},
+    pages: { transport: "pages" },
+  }[transport];
 }
 
-function failure({ title, detail }) {
-  return element(
-    "div",
-    { class: "problem", "data-testid": "part-problem" },
-    element("strong", {}, title),
-    element("p", {}, detail),
-  );
+function newRun({ transport = "websocket", live = false, cutAfter } = {}) {
+  const begun = performance.now();
+  return {
+    transport,
+    live,
+    cutAfter,
+    begun,
+    arrived: 0,
+    changes: 0,
+    cutAt: null,
+    ended: false,
+  };
+}
+
+function anyPart() {
+  const names = Object.keys(PARTS).slice(1);
+  return names[Math.floor(Math.random() * names.length)];
+}
+
+function changesInWords(count) {
+  return count
+    ? `${count} ${count === 1 ? "part has" : "parts have"} come again, ` +
+        `the last at ${CLOCK.format(new Date())}.`
+    : "Changes arrive by themselves: load flights, here or in another tab.";
 }

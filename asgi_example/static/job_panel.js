@@ -1,15 +1,6 @@
 import { byId, element } from "./element.js";
-import { counted, duration, size, whole } from "./numbers.js";
-
-const WORDS = {
-  PENDING: ["Waiting for a worker", "waiting"],
-  PROGRESS: ["Loading", "running"],
-  SUCCESS: ["Finished", "done"],
-  FAILURE: ["Failed", "failed"],
-  CANCELLING: ["Cancelling", "waiting"],
-  CANCELLED: ["Cancelled", "stopped"],
-};
-const RUNNING = new Set(["PENDING", "PROGRESS", "CANCELLING"]);
+import { duration, outcomeInWords, size, whole } from "./numbers.js";
+import { RUNNING, WORDS } from "./states.js";
 
 /** Shows one job: its bar, its pace, its counts. */
 export class JobPanel {
@@ -97,13 +88,7 @@ export class JobPanel {
 
   /** @param {Record<string, any>} snapshot the last one */
   finish({ state, message, result }) {
-    const stored = result.created_count + result.updated_count;
-    const parts = [
-      `${counted(stored, "row")} stored`,
-      result.unchanged_count ? `${whole(result.unchanged_count)} as they were` : "",
-      `${whole(result.error_count)} refused`,
-    ];
-    const sentence = `${parts.filter(Boolean).join(", ")}.`;
+    const sentence = `${outcomeInWords(result)}.`;
     const reason = state === "FAILURE" && message ? ` ${message}` : "";
     byId("job-said").textContent = `${WORDS[state]?.[0] ?? state}. ${sentence}`;
     byId("job-word").replaceChildren(

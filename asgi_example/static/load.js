@@ -1,6 +1,6 @@
 import { cancel, follow, ProblemError, upload } from "./django_partstream/partstream.js";
 import { byId } from "./element.js";
-import { forgetJob, keepJob, keptJob } from "./job.js";
+import { forgetJob, keepJob, keptJobs } from "./job.js";
 import { JobPanel } from "./job_panel.js";
 import { size } from "./numbers.js";
 import { showProblem } from "./problem.js";
@@ -13,6 +13,7 @@ const JANUARY = "/data/flights-2013-01.csv";
 /** The first half of the page: a file goes out, a job is watched to its end. */
 export class Load {
   #socket;
+  #jobs;
   #panel;
   #run = new AbortController();
   /** @type {Record<string, any> | null} */
@@ -20,10 +21,11 @@ export class Load {
 
   /**
    * @param {import("./django_partstream/partstream.js").Socket} socket
-   * @param {{onRefresh: () => void}} options
+   * @param {{jobs: import("./jobs.js").Jobs, onRefresh: () => void}} options
    */
-  constructor(socket, { onRefresh }) {
+  constructor(socket, { jobs, onRefresh }) {
     this.#socket = socket;
+    this.#jobs = jobs;
     this.#panel = new JobPanel({ onCancel: () => this.#cancel(), onRefresh });
     byId("load-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -32,9 +34,9 @@ export class Load {
     watchFileChoice();
   }
 
-  /** Goes on with the job that this tab has started before it was reloaded. */
+  /** Goes on with the newest job of this browser, if it was reloaded. */
   async resume() {
-    const job = keptJob();
+    const [job] = keptJobs();
 
     if (job) {
       await this.#attempt(() => this.#follow(job), { forgive: 404 });
@@ -98,6 +100,9 @@ export class Load {
     if (!this.#job) {
       this.#job = job;
       keepJob(job);
+      this.#jobs.show(job);
+      // It goes on by itself: another one may be sent.
+      byId("load-button").disabled = false;
     }
 
     if (job.result) {
@@ -157,7 +162,7 @@ export class Load {
     this.#panel.stop();
 
     if (error instanceof ProblemError && error.status === forgive) {
-      forgetJob();
+      forgetJob(keptJobs()[0].task_id);
     } else if (!run.signal.aborted) {
       showProblem(byId("load-problem"), error, { heading: "The load has failed" });
     }

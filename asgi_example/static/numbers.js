@@ -52,3 +52,13 @@ export function size(bytes) {
 
   return bytes < 1e6 ? `${whole(bytes / 1000)} kB` : `${decimal(bytes / 1e6)} MB`;
 }
+
+/** What a job came to: 26,324 rows stored, 680 refused */
+export function outcomeInWords({ created_count, updated_count, ...result }) {
+  const parts = [
+    `${counted(created_count + updated_count, "row")} stored`,
+    result.unchanged_count ? `${whole(result.unchanged_count)} as they were` : "",
+    `${whole(result.error_count)} refused`,
+  ];
+  return parts.filter(Boolean).join(", ");
+}

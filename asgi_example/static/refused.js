@@ -40,7 +40,7 @@ async function readRefused(resultsUrl, signal) {
   const reasons = new Map();
   let read = 0;
 
-  for await (const row of records(addressOf(resultsUrl), { signal })) {
+  for await (const row of records(refusedAddress(resultsUrl), { signal })) {
     read += 1;
 
     if (rows.length < SHOWN) {
@@ -60,7 +60,11 @@ async function readRefused(resultsUrl, signal) {
   return { rows, reasons, read };
 }
 
-function addressOf(resultsUrl, format) {
+/**
+ * @param {string} resultsUrl
+ * @param {"csv" | "ndjson"} [format]
+ */
+export function refusedAddress(resultsUrl, format) {
   const address = new URL(resultsUrl, location.href);
   address.searchParams.set("outcome", "failed");
 
@@ -124,7 +128,7 @@ function downloadLink(resultsUrl, format, text) {
     "a",
     {
       class: "button quiet",
-      href: addressOf(resultsUrl, format),
+      href: refusedAddress(resultsUrl, format),
       download: true,
       "data-testid": `download-${format}`,
     },

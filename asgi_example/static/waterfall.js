@@ -11,6 +11,8 @@ export class Waterfall {
   #lines = new Map();
   #begun = 0;
   #frame = 0;
+  /** @type {{from: number, to: number}[]} */
+  #gaps = [];
 
   /** @param {HTMLElement} body of a table */
   constructor(body) {
@@ -23,13 +25,16 @@ export class Waterfall {
    */
   begin(names, begun) {
     this.#begun = begun;
+    this.#gaps = [];
+    this.#lines = new Map();
     this.announce(names);
     this.#tick();
   }
 
   /** @param {string[]} names in declared order */
   announce(names) {
-    this.#lines = new Map(names.map((name) => [name, lineOf(name)]));
+    const lines = names.map((name) => [name, this.#lines.get(name) ?? lineOf(name)]);
+    this.#lines = new Map(lines);
     this.#body.replaceChildren(...[...this.#lines.values()].map(({ row }) => row));
   }
 
@@ -51,6 +56,15 @@ export class Waterfall {
     row.querySelector(".work").textContent =
       work === undefined ? "–" : milliseconds(work);
     this.#draw();
+  }
+
+  /**
+   * From here on nothing comes, until it is asked for again.
+   * @param {number} from milliseconds since the request
+   * @param {number} to
+   */
+  cut(from, to) {
+    this.#gaps.push({ from, to });
   }
 
   /** Stops the clock. */
@@ -85,13 +99,28 @@ export class Waterfall {
       const end = at ?? now;
       row.style.setProperty("--end", `${(100 * end) / width}%`);
       row.style.setProperty("--work", `${end ? (100 * work) / end : 0}%`);
+      const gaps = this.#gaps.filter(({ from }) => from <= end);
+      row.querySelector(".gaps").replaceChildren(
+        ...gaps.map(({ from, to }) => gapOf(from / width, Math.min(to, end) / width)),
+      );
     }
   }
 }
 
+/** Where the line was cut, as parts of the whole. */
+function gapOf(from, to) {
+  const style = `left: ${100 * from}%; width: ${100 * Math.max(0, to - from)}%`;
+  return element("div", { class: "gap", style });
+}
+
 // With roles, since on a phone a row is laid out as a grid, which would lose them.
 function lineOf(name) {
-  const track = element("div", { class: "track" }, element("div", { class: "span" }));
+  const track = element(
+    "div",
+    { class: "track" },
+    element("div", { class: "span" }),
+    element("div", { class: "gaps" }),
+  );
   const row = element(
     "tr",
     {

@@ -391,6 +391,21 @@ test("a live stream that is cut is asked for whole", async (t) => {
   await reader.return();
 });
 
+test("a live stream that is refused later is not asked for again", async () => {
+  const start = { type: "start", v: 1, parts: [], cursor: null };
+  const error = { status: 403, code: "permission_denied", detail: "Not any more." };
+  const end = { ...END, reason: "refused", error };
+  const { fetch, requests } = fakeFetch(streamed([bytes(start, { type: "live" }, end)]));
+  const { seen, error: refusal } = await collectUntilError(
+    stream("/d/", { fetch, live: true }),
+  );
+
+  assert.equal(seen.length, 2);
+  assert.equal(refusal.name, "ProblemError");
+  assert.equal(refusal.message, "Not any more.");
+  assert.equal(requests.length, 1);
+});
+
 test("without a network nothing is tried until it is back", async (t) => {
   const events = new EventTarget();
   const navigator = { onLine: false };
