@@ -94,8 +94,8 @@ def _figures(
     note = f"Each part is `{of}`; THREADS is what it is by default."
 
     if kind == "sync":
-        counts = ", ".join(f"{name} {count}" for name, count in left.items())
-        note += f" Connections left open after the first request: {counts}."
+        open_ = [f"{count} by «{name}»" for name, count in left.items() if count]
+        note += f" Connections left open: {', '.join(open_) or 'none'}."
 
     return [
         Figure(
