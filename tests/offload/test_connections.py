@@ -85,18 +85,31 @@ async def test_calls_of_one_request_that_follow_each_other_share_one() -> None:
     # They wait for the only thread, which then takes them one after the other.
     tasks = []
 
-    for request in ("a", "a", "b", "b", None, None):
+    for request, call in (
+        ("a", was_open),
+        ("a", was_open),
+        ("b", was_open),
+        ("b", was_open_and_is_closed),
+        ("b", was_open_and_is_changed),
+        ("b", was_open),
+        (None, was_open),
+        (None, was_open),
+    ):
         with offload.running_with(pool.run, request=request):
-            tasks.append(asyncio.create_task(offload.run_here(was_open)))
+            tasks.append(asyncio.create_task(offload.run_here(call)))
 
     async with asyncio.timeout(10):
-        while pool.statistics().waiting != 6:
+        while pool.statistics().waiting != len(tasks):
             await asyncio.sleep(0)
 
     release.set()
     await blocking
 
-    assert await asyncio.gather(*tasks) == [False, True, False, True, False, False]
+    assert await asyncio.gather(*tasks) == [
+        *(False, True),
+        *(False, True, False, False),
+        *(False, False),
+    ]
     await asyncio.to_thread(pool.close)
 
 
@@ -104,6 +117,20 @@ def was_open() -> bool:
     """Whether this thread has a connection already; afterwards it has."""
     is_open = connection.connection is not None
     connection.ensure_connection()
+
+    return is_open
+
+
+def was_open_and_is_closed() -> bool:
+    is_open = was_open()
+    connection.close()
+
+    return is_open
+
+
+def was_open_and_is_changed() -> bool:
+    is_open = was_open()
+    transaction.set_autocommit(False)
 
     return is_open
 

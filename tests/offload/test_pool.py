@@ -197,6 +197,30 @@ async def test_loops_in_several_threads_share_a_pool(pool: offload.Pool) -> None
     assert await asyncio.gather(*loops, work()) == [list(range(100))] * 5
 
 
+async def test_a_call_outlives_the_loop_of_its_caller() -> None:
+    pool = offload.Pool(1, name="test")
+    begun, release = threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        release.wait(10)
+
+    async def caller() -> asyncio.Task[None]:
+        task = asyncio.create_task(pool.run(call))
+        await asyncio.to_thread(begun.wait, 10)
+
+        return task
+
+    # The end of `asyncio.run` cancels the task and closes the loop.
+    assert (await asyncio.to_thread(asyncio.run, caller())).cancelled()
+    assert pool.statistics().abandoned == 1
+    release.set()
+
+    assert await pool.run(abs, -1) == 1
+    assert pool.statistics().abandoned == 0
+    pool.close()
+
+
 def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],

@@ -88,6 +88,9 @@ class Held:
         connection = self.connection
         autocommit = connection.settings_dict["AUTOCOMMIT"]
 
+        if not self.is_open:
+            return
+
         if not same_request:
             connection.close_if_unusable_or_obsolete()
         elif connection.errors_occurred or connection.get_autocommit() != autocommit:
