@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from . import frames
 
 __all__ = ("AsyncView", "StreamableView", "is_asgi")
+
+logger = logging.getLogger(__name__)
 
 
 class AsyncView(ProblemMixin, AsyncAPIView):  # type: ignore[misc]
@@ -99,13 +102,19 @@ class StreamableView(AsyncView):
 
         limit = self.streams_per_user or conf.current().streams_per_user
         slot = slots.take(_holder(request), limit)
+        session = _Session(request)
+
+        def close() -> None:
+            slot.give_back()
+            session.end()
 
         return FrameResponse(
             producer,
             framing=framing,
             limits=self._limits(),
             holds_request_thread=holds_request_thread,
-            on_close=slot.give_back,
+            on_begin=session.begin,
+            on_close=close,
         )
 
     def _limits(self) -> Limits:
@@ -131,6 +140,28 @@ class StreamableView(AsyncView):
 def is_asgi(request: Any) -> bool:
     """Whether the request came through ASGI, so that the answer may be async."""
     return isinstance(request._request, ASGIRequest)
+
+
+class _Session:
+    """Knows whether parts changed the session, which was saved before they ran."""
+
+    def __init__(self, request: Any) -> None:
+        self._path = request.path
+        self._session = getattr(request._request, "session", None)
+
+    def begin(self) -> None:
+        if self._session is not None:
+            self._session.modified = False
+
+    def end(self) -> None:
+        if self._session is not None and self._session.modified:
+            self._session.modified = False
+            logger.error(
+                "A part of %s changed the session, and the change is lost: the session "
+                "of a stream is saved before its parts are made. Change it in "
+                "get_parts().",
+                self._path,
+            )
 
 
 def _holder(request: Any) -> Hashable:

@@ -240,6 +240,42 @@ async def test_part_that_sets_a_header_is_told_that_it_is_too_late(
     }
 
 
+LOST = (
+    "A part of /remembering/ changed the session, and the change is lost: the session "
+    "of a stream is saved before its parts are made. Change it in get_parts()."
+)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = "django_partstream.streamable"
+
+    return [one.getMessage() for one in caplog.records if one.name == ours]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_part_that_changes_the_session_too_late_is_logged(
+    async_client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lines(async_client, "/remembering/")
+    assert said(caplog) == []
+    await lines(async_client, "/remembering/?late=1")
+
+    assert said(caplog) == [LOST]
+    session = await async_client.asession()
+    assert await session.aget("seen") == "in time"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_part_of_a_page_may_change_the_session(
+    async_client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await async_client.get("/remembering/?late=1")
+
+    session = await async_client.asession()
+    assert await session.aget("seen") == "too late"
+    assert said(caplog) == []
+
+
 def test_options_describe_the_view_and_run_no_part(client: Client) -> None:
     for accept in ACCEPTS:
         response = client.options("/steps/", headers={"Accept": accept})

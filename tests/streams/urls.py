@@ -21,6 +21,7 @@ urlpatterns = [
     path("needs-token/", views.NeedsToken.as_view()),
     path("needs-user/", views.NeedsUser.as_view()),
     path("quick/", views.Quick.as_view()),
+    path("remembering/", views.Remembering.as_view()),
     path("rows/", views.Rows.as_view()),
     path("steps/", views.Steps.as_view()),
     path("throttled/", views.Throttled.as_view()),

@@ -205,6 +205,21 @@ class Late(ProgressiveView):
         self.response.set_cookie("late", "1")
 
 
+class Remembering(ProgressiveView):
+    """Changes the session in time, and too late where `?late=1` says so."""
+
+    def get_parts(self) -> Any:
+        self.request.session["seen"] = "in time"
+
+        return [("late", lazy(self.late))]
+
+    def late(self, request: Any) -> bool:
+        if request.GET.get("late"):
+            request.session["seen"] = "too late"
+
+        return True
+
+
 class Two(Steps):
     """Two streams for each."""
 

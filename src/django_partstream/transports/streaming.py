@@ -72,9 +72,9 @@ class FrameResponse(HttpResponseBase):
     `frames()` hands the frames out as values, once, for a transport that has a
     framing of its own; iterating the response writes them in `framing`. Either way
     the producer is closed with its consumer: Django's own streaming response wraps
-    the iterator in a generator that nobody closes when a client leaves. `on_close`
-    is called when the response is closed or was sent; it may be called twice, and
-    from another thread.
+    the iterator in a generator that nobody closes when a client leaves. `on_begin`
+    is called before the first frame is made, when the headers have left; `on_close`
+    when the response is closed or was sent: perhaps twice, and from another thread.
 
     Whatever the producer raises is logged and cuts the stream, without an `end`, so
     that the client resumes: an exception would break the framing as well.
@@ -90,6 +90,7 @@ class FrameResponse(HttpResponseBase):
         framing: Framing = ndjson,
         limits: Limits | None = None,
         holds_request_thread: bool = False,
+        on_begin: Callable[[], None] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self._begun = False
@@ -100,6 +101,7 @@ class FrameResponse(HttpResponseBase):
         self._producer = producer
         self._framing = framing
         self._limits = limits or Limits.default()
+        self._on_begin = on_begin
         self._on_close = on_close
         self._taken = False
         self._content: AsyncIterable[bytes] | None = None
@@ -137,6 +139,9 @@ class FrameResponse(HttpResponseBase):
             raise RuntimeError("The frames of this response were taken already.")
 
         self._taken = self._begun = True
+
+        if self._on_begin is not None:
+            self._on_begin()
 
         return self._producer
 
