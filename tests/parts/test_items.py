@@ -293,6 +293,35 @@ async def test_an_async_item_may_hold_what_only_a_thread_can_encode() -> None:
     assert merged.data["items"][1]["thread"] != [threading.current_thread().name]
 
 
+async def test_what_only_a_thread_can_encode_waits_for_it_and_is_whole() -> None:
+    """The loop looks at items whose thread waits, and leaves these alone."""
+    looked = threading.Event()
+    seen = threading.Event()
+
+    def items() -> Iterator[Any]:
+        # Groups grow, so that the next items wait for others.
+        yield from range(700)
+        yield {"squares": (number * number for number in range(4))}
+        yield "behind"
+        looked.wait(0.1)
+        yield "next"
+        # From here on each leaves at once.
+        yield "last"
+        assert seen.wait(PATIENCE)
+
+    found: list[Any] = []
+
+    async with opened(("items", lazy(items))) as frames:
+        async for frame in frames:
+            if frame["type"] == "items":
+                found += frame["items"]
+
+                if "last" in found:
+                    seen.set()
+
+    assert found == [*range(700), {"squares": [0, 1, 4, 9]}, "behind", "next", "last"]
+
+
 async def test_a_list_never_keeps_the_others_waiting() -> None:
     async def endless_async() -> AsyncIterator[int]:
         for number in itertools.count():
@@ -532,6 +561,8 @@ async def test_a_serializer_gets_the_instances_batch_by_batch(contracts: None) -
         data = ContractSerializer(with_account, many=True).data
         return [dict(row) for row in data]
 
+    sql = with_account.query.sql_with_params()
+
     def serialized(fn: Any) -> Any:
         return lazy(fn, serializer=ContractSerializer)
 
@@ -539,6 +570,7 @@ async def test_a_serializer_gets_the_instances_batch_by_batch(contracts: None) -
         await all_frames(
             ("query set", serialized(with_account.all)),
             ("iterator", serialized(lambda: with_account.iterator(chunk_size=100))),
+            ("raw", serialized(lambda: Contract.objects.raw(*sql))),
             ("async", serialized(instances)),
             ("list", serialized(lambda: list(with_account))),
             ("one", serialized(with_account.first)),
@@ -548,7 +580,7 @@ async def test_a_serializer_gets_the_instances_batch_by_batch(contracts: None) -
     expected = await offload.run_sync(whole)
     assert len(expected) == 2_142
     assert merged.errors == {}
-    for name in ("query set", "iterator", "async", "list"):
+    for name in ("query set", "iterator", "raw", "async", "list"):
         assert merged.data[name] == expected, name
 
     assert merged.data["one"] == expected[0]

@@ -65,18 +65,23 @@ async def put_all(source: Any, feed: Feed, encode_many: EncodeMany | None) -> No
 def _put_items(source: Iterator[Any], feed: Feed, pending: Pending) -> Iterator[None]:
     """Put the items in; yield wherever others may have their turn."""
     clock, add = time.perf_counter, pending.add
-    turn = last = clock()
+    now = turn = clock()
 
     with _closing(source):
         for item in source:
-            now = clock()
-            encoded = add(item, at_once=now - last > WAIT_SECONDS)
+            last, now = now, clock()
 
-            if (encoded and feed.full) or now - turn > TURN_SECONDS:
-                yield from _turns(feed)
+            if add(item, at_once=now - last > WAIT_SECONDS):
+                # What was encoded meanwhile is no wait of the iterator's.
+                now = clock()
+
+                if feed.full:
+                    yield from _turns(feed)
+                    now = turn = clock()
+
+            if now - turn > TURN_SECONDS:
+                yield
                 now = turn = clock()
-
-            last = now
 
         pending.encode()
 
