@@ -12,7 +12,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.test import AsyncRequestFactory
 
-from django_partstream import ProgressiveView, lazy, offload
+from django_partstream import ProgressiveView, lazy, offload, unobserve
+from tests import documents
 from tests.offload.databases import KEPT, kept
 from tests.settings import TEST_DATABASE
 
@@ -187,6 +188,25 @@ def rows_of_owners(transactional_db: None) -> Iterator[None]:
 
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE note; DROP ROLE reader")
+
+
+@on_postgresql
+@pytest.mark.parametrize("how", ["thread", "pool"], indirect=True)
+async def test_the_tenants_of_the_documentation(
+    how: str, set_up: Callable[[Setup], None]
+) -> None:
+    module = documents.run_python("docs/operations.md")
+    unobserve(module.log_slow_parts)
+    set_up(module.set_tenant)
+    tenant = WHOSE.replace("app.owner", "shop.tenant")
+
+    async def ask(who: str) -> None:
+        request = AsyncRequestFactory().get("/", headers={"tenant": who})
+
+        assert await of(request, query, tenant) == who
+
+    await asyncio.gather(*(ask(who) for who in ("ada", "bob") * 10))
+    assert await offload.run_sync(query, tenant) == "nobody"
 
 
 def as_reader(request: Any, connection: Any) -> None:
