@@ -28,4 +28,4 @@ def framed(frame: frames.Frame) -> bytes:
     last = DONE if is_done else document.get("cursor")
     head = f"event: {event}\nid: {last}\n" if last else f"event: {event}\n"
 
-    return b"%bdata: %b\n\n" % (head.encode(), encoding.encode(document))
+    return b"%bdata: %b\n\n" % (head.encode(), encoding.encode_frame(frame))
