@@ -289,7 +289,7 @@ export function load(url: string, options: LoadOptions = {}): Store {
     if (!names) {
       stop();
       begun = true;
-      set({ status: "loading", error: undefined });
+      state = { ...state, status: "loading", error: undefined };
     }
 
     (names ?? [""]).forEach((name) => owners.set(name, owner));
@@ -502,6 +502,8 @@ export async function upload(
     body: file,
     own: { Prefer: "respond-async", ...(type && { "Content-Type": type }) },
   });
+  // What was told of the sending is past.
+  job = {} as Job;
   tell({ state: "PENDING", ...(await response.json().catch(interrupt)) });
 
   if (response.status === 202) {

@@ -59,6 +59,7 @@ def serve(page: Page, script: str) -> None:
     Vue under the names that the client imports."""
     page.route("**/script.js", lambda route: _module(route, script))
     page.route("**/client/*", _client)
+    page.route("**/static/django_partstream/*", _client)
     page.route("**/npm/*", _package)
 
 

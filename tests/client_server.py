@@ -23,6 +23,7 @@ application = get_application(background=contextlib.nullcontext)
 
 from django.http import HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
+from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 
 from django_partstream import ProgressiveView, frames, lazy  # noqa: E402
 from django_partstream.transports.streaming import FrameResponse  # noqa: E402
@@ -94,23 +95,66 @@ class Endless(ProgressiveView):
             seen[f"{self.request.GET['key']} cancelled"] += 1
 
 
-async def job(seconds: float) -> AsyncGenerator[frames.Frame]:
+class Shop(ProgressiveView):
+    """The dashboard of the guide. Its weather comes only when it is asked for alone."""
+
+    authentication_classes: list[Any] = []
+
+    def get_parts(self) -> Any:
+        return [
+            ("orders", 3),
+            ("by_year", lazy(self.by_year)),
+            ("weather", lazy(self.weather)),
+        ]
+
+    async def by_year(self) -> list[dict[str, int]]:
+        await asyncio.sleep(0.2)
+
+        return [{"year": 2025, "orders": 3}]
+
+    async def weather(self) -> str:
+        await asyncio.sleep(0.05)
+
+        if "parts" not in self.request.GET:
+            raise RuntimeError("no weather")
+
+        return "sunny"
+
+
+@csrf_exempt
+async def orders(request: HttpRequest) -> JsonResponse:
+    job = "/api/operations/1"
+
+    return JsonResponse(
+        {
+            "task_id": "1",
+            "total_items": 2,
+            "status_url": f"{job}/status/",
+            "events_url": f"{job}/events/",
+            "results_url": f"{job}/results/",
+        },
+        status=202,
+    )
+
+
+async def job(seconds: float, *, total: int) -> AsyncGenerator[frames.Frame]:
     """Frames as those of a job."""
     yield frames.Start(parts=(), cursor=None)
 
-    for current in range(5):
-        progress = {"current": current, "total": 4, "percentage": 25.0 * current}
-        state = "PROGRESS" if current < 4 else "SUCCESS"
+    for current in range(total + 1):
+        percentage = 100 * current / total
+        progress = {"current": current, "total": total, "percentage": percentage}
+        state = "PROGRESS" if current < total else "SUCCESS"
         yield frames.Progress(
             snapshot={"state": state, "progress": progress, "seq": current}
         )
         await asyncio.sleep(seconds)
 
-    yield frames.End(ok=4, failed=0, cursor=None, reason="complete")
+    yield frames.End(ok=total, failed=0, cursor=None, reason="complete")
 
 
-async def events(request: HttpRequest) -> FrameResponse:
-    return FrameResponse(job(0.05))
+async def events(request: HttpRequest, total: int) -> FrameResponse:
+    return FrameResponse(job(0.05, total=total))
 
 
 async def counts(request: HttpRequest) -> JsonResponse:
@@ -125,6 +169,9 @@ urlconf.urlpatterns = [
     path("page/", page),
     path("dashboard/", Dashboard.as_view()),
     path("endless/", Endless.as_view()),
-    path("operations/1/events/", events),
+    path("operations/1/events/", events, {"total": 4}),
+    path("api/dashboard/", Shop.as_view()),
+    path("api/orders/", orders),
+    path("api/operations/1/events/", events, {"total": 2}),
     path("counts/", counts),
 ]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from asgi_example import ports
 from asgi_example.processes import Process, Site
+from tests import documents
 from tests.browsing import chromium, serve
 from tests.proxies import proxy
 
@@ -26,6 +27,23 @@ PARTS = {"now": "ok", "middle": "ok", "slowest": "ok", "flaky": "failed"}
 MERGED = {"now": {"city": "Zürich 東京 🛫"}, "middle": 0.15, "slowest": 0.3}
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("npm_packages")]
+
+GUIDE = "docs/browser-client.md"
+MOUNTS = {
+    "react": """
+import {createElement as h, createRoot, StrictMode} from "react";
+import {Load, Orders} from "/guide.js";
+const job = {events_url: "/api/operations/1/events/"};
+createRoot(document.getElementById("app")).render(
+  h(StrictMode, {}, h(Orders), h(Load, {job})));
+""",
+    "vue": """
+import {createApp, h} from "vue";
+import {Load, Orders} from "/guide.js";
+const job = {events_url: "/api/operations/1/events/"};
+createApp({render: () => [h(Orders), h(Load, {job})]}).mount("#app");
+""",
+}
 
 #: Reads a resource, and keeps what it was given and how.
 READER = """
@@ -403,3 +421,55 @@ def test_server_that_restarts_is_found_again_with_the_cursor(visit, onSocket):
     names = [frame["name"] for frame in frames if "name" in frame]
     assert len(names) == len(set(names)) == 4
     assert page.evaluate("window.attempts")[-1][1] is True
+
+
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        pytest.param(*pair, id=str(pair[0]))
+        for pair in documents.pairs(GUIDE, "js", "text")
+    ],
+)
+def test_script_of_the_guide_prints_what_is_shown(server, context, block, shown):
+    page = context.new_page()
+    printed: list[str] = []
+    page.on("console", lambda message: printed.append(f"{message.text}\n"))
+    page.on("pageerror", lambda error: printed.append(f"{error}\n"))
+    serve(page, block.text)
+
+    with (
+        contextlib.suppress(Error),
+        page.expect_console_message(
+            lambda _: "".join(printed) == shown.text, timeout=10_000
+        ),
+    ):
+        page.goto(f"http://127.0.0.1:{server}/page/")
+
+    assert "".join(printed) == shown.text
+
+
+@pytest.mark.parametrize("framework", ["react", "vue"])
+def test_component_of_the_guide_shows_parts_and_a_job(
+    server, visit, context, framework
+):
+    [block] = [
+        block for block in documents.blocks(GUIDE) if block.kind == f"js {framework}"
+    ]
+    context.route(
+        "**/guide.js",
+        lambda route: route.fulfill(body=block.text, content_type="text/javascript"),
+    )
+    page = visit(server, MOUNTS[framework])
+
+    page.get_by_role("button", name="again").click()
+
+    expect(page.locator("#app p").first).to_have_text("3 orders, sunny")
+    expect(page.locator("#app p").last).to_have_text("ok SUCCESS 100")
+
+
+def test_every_block_of_the_guide_is_run():
+    kinds = {block.kind for block in documents.blocks(GUIDE)}
+
+    assert kinds == {"html", "js", "js react", "js vue", "text"}
+    scripts = [block for block in documents.blocks(GUIDE) if block.kind == "js"]
+    assert len(documents.pairs(GUIDE, "js", "text")) == len(scripts)
