@@ -14,11 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import get_error_detail
 
 from django_partstream.bulk import judge
 from django_partstream.bulk.compiled import (
+    fields,
     moments,
     numbers,
     others,
@@ -380,3 +382,209 @@ def test_planted_fault_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(fault.module, fault.name, fault.value, raising=False)
 
     assert any(differences(sink, fault.field) for sink in (FlatSink, Sink))
+
+
+class Counting:
+    """A validator with a state of its own."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, value: Any) -> None:
+        self.calls += 1
+
+        if self.calls % 2 == 0:
+            raise ValidationError(f"Call {self.calls}.", code="even")
+
+
+class Small(serializers.Serializer[Any]):
+    a = serializers.IntegerField(min_value=0)
+    b = serializers.CharField(required=False, max_length=3)
+
+
+class OwnInternalValue(Small):
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value({**data, "a": data.get("a", 0)})
+
+
+class OwnRunValidation(Small):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return {"own": super().run_validation(data)}
+
+
+class OwnRunValidators(Small):
+    def run_validators(self, value: Any) -> None:
+        value["ran"] = True
+
+
+class OwnEmptyValues(Small):
+    def validate_empty_values(self, data: Any) -> Any:
+        return (True, {"nothing": 1}) if data == {} else (False, data)
+
+
+class OwnWritableFields(Small):
+    @property
+    def _writable_fields(self) -> Any:
+        return [self.fields["b"]]
+
+
+class OwnSetValue(Small):
+    def set_value(self, dictionary: Any, keys: Any, value: Any) -> None:
+        dictionary["/".join(keys)] = value
+
+
+class PatchedField(Small):
+    def get_fields(self) -> Any:
+        fields = super().get_fields()
+        vars(fields["a"])["to_internal_value"] = lambda data: f"<{data}>"
+        fields["a"].validators = []
+
+        return fields
+
+
+class OwnValidators(Small):
+    class Meta:
+        validators = (Counting(),)
+
+
+class OwnFieldValidators(Small):
+    c = serializers.IntegerField(validators=[Counting()], required=False)
+
+
+class OwnGetValue(Small):
+    class Field(serializers.IntegerField):
+        def get_value(self, dictionary: Any) -> Any:
+            return dictionary.get("b", 0)
+
+    a = Field()
+
+
+class ReadOnlyDefault(Small):
+    seen = serializers.IntegerField(read_only=True, default=3)
+
+    class Meta:
+        validators = (lambda attrs: _refuse(attrs.get("seen") == 3 and "b" in attrs),)
+
+
+class TwoForOne(Small):
+    c = serializers.IntegerField(source="a", required=False)
+
+
+class HookThatReadsTheRow(Small):
+    def validate_a(self, value: int) -> int:
+        return value + len(self.initial_data.get("b", ""))
+
+
+class HookThatForgets(Small):
+    def validate(self, attrs: Any) -> Any:
+        return None if attrs["a"] == 2 else attrs
+
+
+class LateHook(Small):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["validate_b"] = lambda value: value.upper()
+
+
+class CountingDefault(Small):
+    made: list[int] = []
+    n = serializers.IntegerField(default=lambda: _counted(CountingDefault.made))
+
+
+class OwnContext(Small):
+    class Upper(serializers.CharField):
+        def run_validation(self, data: Any = serializers.empty) -> Any:
+            return f"{self.context['request'].user}: {super().run_validation(data)}"
+
+    b = Upper(required=False)
+
+
+def _counted(made: list[int]) -> int:
+    made.append(1)
+
+    return len(made)
+
+
+def _refuse(is_wrong: bool) -> None:
+    if is_wrong:
+        raise ValidationError("Refused.", code="refused")
+
+
+OVERRIDES = [
+    OwnInternalValue,
+    OwnRunValidation,
+    OwnRunValidators,
+    OwnEmptyValues,
+    OwnWritableFields,
+    OwnSetValue,
+    PatchedField,
+    OwnValidators,
+    OwnFieldValidators,
+    OwnGetValue,
+    ReadOnlyDefault,
+    TwoForOne,
+    HookThatReadsTheRow,
+    HookThatForgets,
+    LateHook,
+    CountingDefault,
+    OwnContext,
+]
+FEW: list[dict[str, Any]] = [
+    {"a": 1},
+    {"a": "2", "b": "xy"},
+    {"a": 3, "b": "long"},
+    {},
+    {"b": 5, "c": 7},
+    {"a": -1, "b": "zz", "c": "8"},
+    {"a": 4, "b": "q", "c": 9, "n": 0},
+]
+
+
+def restart() -> None:
+    CountingDefault.made.clear()
+    OwnValidators.Meta.validators[0].calls = 0
+    own: Any = OwnFieldValidators._declared_fields["c"]
+
+    for validator in own._kwargs["validators"]:
+        validator.calls = 0
+
+
+def is_heard(sink: Any, *, partial: bool) -> bool:
+    instance = Sample(pk=1) if partial else None
+    serializer = sink(instance, data={}, partial=partial, context=CONTEXT)
+    restart()
+    rows = [row for row in FEW if not isinstance(stock(serializer, row), type)]
+    restart()
+    expected = [stock(serializer, row) for row in rows]
+    restart()
+
+    return bool(planned(plan_for(sink), rows, partial=partial) == expected)
+
+
+@pytest.mark.parametrize("sink", OVERRIDES, ids=lambda sink: sink.__name__)
+@pytest.mark.parametrize("partial", [False, True])
+def test_whatever_is_overridden_has_its_say(sink: Any, partial: bool) -> None:
+    assert is_heard(sink, partial=partial)
+
+
+@pytest.mark.parametrize(
+    ("sink", "module", "name", "fault"),
+    [
+        (OwnInternalValue, shape, "_is_stock", lambda _: True),
+        (OwnRunValidation, shape, "_is_stock", lambda _: True),
+        (OwnEmptyValues, shape, "_is_stock", lambda _: True),
+        (PatchedField, fields, "is_stock", lambda _: True),
+        (HookThatReadsTheRow, shape.Shape, "has_hooks", False),
+        (OwnFieldValidators, rules, "PURE", frozenset({*rules.PURE, Counting})),
+        (OwnValidators, judge.Judge, "_is_columnar", lambda _: True),
+        (ReadOnlyDefault, judge.Judge, "_is_columnar", lambda _: True),
+        (CountingDefault, shape, "callable", lambda _: False),
+    ],
+    ids=str,
+)
+def test_what_is_not_heard_is_noticed(
+    sink: Any, module: Any, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, fault, raising=False)
+
+    assert not is_heard(sink, partial=False)
