@@ -167,6 +167,21 @@ def test_keys_that_only_the_database_takes_for_equal(rows: Any, size: int) -> No
 
 
 @pytest.mark.django_db
+def test_key_in_another_spelling_is_that_of_the_row_before() -> None:
+    """Though by itself it would lack what a new row needs."""
+
+    class Strict(NicknameSerializer):
+        points = serializers.IntegerField()
+
+    upsert = Upsert(target(Strict), unique_fields=["name"])
+
+    assert run(upsert, {"name": "ann", "points": 1}, {"name": "ANN"}) == [
+        "created",
+        "updated",
+    ]
+
+
+@pytest.mark.django_db
 def test_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no row of a batch knew what another one wants."""
     Product.objects.create(code="A", serial=9)

@@ -292,7 +292,9 @@ def test_constant_queries_and_no_look_at_rows(monkeypatch: pytest.MonkeyPatch) -
         candidates = [Candidate(i, row) for i, row in enumerate(rows)]
         verdicts = plan.validate(candidates)
 
-    assert len([q for q in queries if "SAVEPOINT" not in q["sql"]]) == 2
+    statements = [q for q in queries if "SAVEPOINT" not in q["sql"]]
+    # Who compares texts in its own way is asked again for those not found.
+    assert len(statements) == (3 if connection.vendor == "mysql" else 2)
     assert looked == [7, 9]
     assert [i for i, verdict in enumerate(verdicts) if not verdict.is_valid] == [7, 9]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import unicodedata
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -136,14 +135,18 @@ class Batch:
                     continue
 
                 entry.key, errors = self._keys.read(entry.data, entry.place)
+                known = entry.key
 
-                if index and (entry.key in seen or self._plan.watch.hit):
+                if known is not None and not self._is_exact:
+                    known = tuple(map(cols.folded, known))
+
+                if index and (known in seen or self._plan.watch.hit):
                     return index
 
                 if errors:
                     entry.fail(*errors)
-                elif entry.key is not None:
-                    seen.add(entry.key)
+                elif known is not None:
+                    seen.add(known)
 
                 self._plan.watch.hit = False
 
@@ -408,7 +411,7 @@ def _sorted(entries: list[Entry], *, is_exact: bool) -> list[Entry]:
     others = [entry for entry in entries if entry.key is None]
 
     def rank(entry: Any) -> Any:
-        return entry.key if is_exact else tuple(map(_folded, entry.key))
+        return entry.key if is_exact else tuple(map(cols.folded, entry.key))
 
     try:
         keyed.sort(key=rank)
@@ -416,13 +419,3 @@ def _sorted(entries: list[Entry], *, is_exact: bool) -> list[Entry]:
         keyed.sort(key=lambda entry: str(rank(entry)))
 
     return keyed + others
-
-
-def _folded(part: Any) -> Any:
-    """Equal for texts that a collation may take for equal."""
-    if not isinstance(part, str):
-        return part
-
-    letters = unicodedata.normalize("NFKD", part.casefold())
-
-    return "".join(c for c in letters if not unicodedata.combining(c)).strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -23,6 +24,7 @@ __all__ = (
     "columns_by_source",
     "compares_exactly",
     "differs",
+    "folded",
     "has_array",
     "holds_primary_keys",
     "identity",
@@ -164,6 +166,16 @@ def identity(column: Column, value: Any) -> Hashable:
         return repr(value)
 
     return value  # type: ignore[no-any-return]
+
+
+def folded(part: Any) -> Any:
+    """Equal for texts that a collation may take for equal."""
+    if not isinstance(part, str):
+        return part
+
+    letters = unicodedata.normalize("NFKD", part.casefold())
+
+    return "".join(c for c in letters if not unicodedata.combining(c)).strip()
 
 
 def differs(column: Column, stored: Any, value: Any) -> bool:

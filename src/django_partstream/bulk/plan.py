@@ -266,9 +266,9 @@ class Plan:
             return False
 
         numbers = {check: [*orders].index(check.columns) for check in wanted}
-        asked = [(numbers[check], key) for _, check, key in judged.asked()]
+        asked = [(numbers[c], c.told(key)) for _, c, key in judged.asked()]
         asked += (
-            (numbers[question.check], question.key)
+            (numbers[question.check], question.check.told(question.key))
             for questions in judged.questions.values()
             for question in questions
         )

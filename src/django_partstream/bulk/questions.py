@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.db import connections
+
 from . import columns as cols
 from .matching import Finder, primary_keys
 
@@ -48,7 +50,9 @@ class Question:
 
     def wanted(self) -> Hashable:
         """Equal for rows that want the same, new ones and changes of stored ones."""
-        return frozenset(zip(self.check.ordered, self.key, strict=True))
+        key = self.check.told(self.key)
+
+        return frozenset(zip(self.check.ordered, key, strict=True))
 
 
 class Check:
@@ -64,9 +68,15 @@ class Check:
         self.checks = checks
         self.queryset = queryset
         self.ordered = columns
+        connection = connections[queryset.db]
+        self._is_exact = all(cols.compares_exactly(c, connection) for c in columns)
         self._lookups = lookups
         self.holders: dict[Key, list[Any]] = {}
         self.unknown: frozenset[Key] = frozenset()
+
+    def told(self, key: Key) -> Key:
+        """Equal for keys that the database may take for equal."""
+        return key if self._is_exact else tuple(map(cols.folded, key))
 
     @property
     def columns(self) -> frozenset[Column]:
