@@ -18,10 +18,10 @@ from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import setting_changed
-from django.db import connections
 from django.urls import set_script_prefix
 
 from .problems import Problem
+from .transports.request_thread import close_connections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -163,7 +163,7 @@ async def _thread_of_its_own() -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await sync_to_async(_close_connections)()
+            await close_connections()
 
 
 @functools.cache
@@ -177,10 +177,3 @@ def _reload(*, setting: str, **_: Any) -> None:
 
 
 setting_changed.connect(_reload, dispatch_uid="django_partstream.handler")
-
-
-def _close_connections() -> None:
-    """Close this thread's, which end with it, whatever CONN_MAX_AGE says."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()

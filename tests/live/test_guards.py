@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.core.cache import cache
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.throttling import ScopedRateThrottle
@@ -24,6 +26,7 @@ from django_partstream.jobs.submit import submit
 from tests.app.models import Account
 from tests.live import views
 from tests.live.http_client import opened
+from tests.live.test_streams import until
 from tests.socket_client import connect
 
 pytestmark = [
@@ -370,3 +373,26 @@ async def test_job_of_somebody_else_is_not_found(
     assert (error["type"], error["id"]) == ("error", "1")
     assert error["payload"][0]["status"] == 404
     assert error["payload"][0]["detail"] == "There is no job with this id."
+
+
+def open_connections() -> int:
+    """Of all threads."""
+    return sum(
+        issubclass(type(found), BaseDatabaseWrapper) and found.connection is not None
+        for found in gc.get_objects()
+    )
+
+
+async def test_stream_that_waits_for_changes_holds_no_connection(
+    follow: Any, cookie: Header
+) -> None:
+    # Of the test's own threads.
+    before = open_connections()
+
+    async with follow("/guarded/", cookie) as stream:
+        await stream.hears_until("live")
+        await until(lambda: open_connections() == before)
+        views.shown["orders"] = 1
+        await apublish("orders")
+        await stream.hears_until("part")
+        await until(lambda: open_connections() == before)

@@ -19,6 +19,7 @@ from django_partstream import conf, frames
 
 from . import ndjson
 from .outbox import Outbox
+from .request_thread import close_connections
 from .shutdown import until_shutdown
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class FrameResponse(HttpResponseBase):
         self._on_begin = on_begin
         self._on_close = on_close
         self._taken = False
+        #: The connections of the request's thread are given back.
+        self._is_detached = False
         self._content: AsyncIterable[bytes] | None = None
         self._end: Callable[[], None] | None = None
         self["Cache-Control"] = "no-store, no-transform"
@@ -184,6 +187,10 @@ class FrameResponse(HttpResponseBase):
             while block := await self._next(outbox):
                 with self._within_send_timeout(pump, outbox):
                     yield block
+
+                if not (self.holds_request_thread or self._is_detached):
+                    self._is_detached = True
+                    await close_connections()
         finally:
             self._end = None
             pump.cancel()
