@@ -517,6 +517,11 @@ def test_member_logs_in_loads_flights_and_logs_out(full_demo, visit, morning):
 
     assert visitor.numbers()["created"] == 200 - REFUSED_MORNING
     assert visitor.stored() == 200 - REFUSED_MORNING
+
+    # Another browser of hers finds the job by her name.
+    visitor.page.evaluate("localStorage.clear()")
+    visitor.page.reload()
+    expect(visitor.get("job-row")).to_contain_text(f"{REFUSED_MORNING} refused")
     visitor.get("logout").click()
     expect(visitor.get("login")).to_be_visible()
 
@@ -536,6 +541,18 @@ def test_page_fits_a_phone(loaded_demo, visit, morning, scheme):
 
     assert visitor.page.evaluate("document.documentElement.scrollWidth") == 375
     assert visitor.page.evaluate(TOO_WIDE) == []
+
+
+def test_part_is_loaded_again_by_keyboard(loaded_demo, visit):
+    visitor = visit(loaded_demo)
+    expect(visitor.get("part-monthly")).to_have_attribute("data-state", "ok")
+
+    visitor.get("again-monthly").focus()
+    visitor.page.keyboard.press("Enter")
+
+    expect(visitor.get("log")).to_contain_text("Asked for Month by month alone")
+    expect(visitor.get("log")).to_contain_text("Month by month has come again")
+    expect(visitor.get("part-monthly")).to_have_attribute("data-state", "ok")
 
 
 def test_load_can_be_started_by_keyboard(loaded_demo, visit, morning):

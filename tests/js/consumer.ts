@@ -15,6 +15,27 @@ import {
   type Snapshot,
 } from "../../src/django_partstream/static/django_partstream/partstream.js";
 
+import * as react from "../../src/django_partstream/static/django_partstream/react.js";
+import * as vue from "../../src/django_partstream/static/django_partstream/vue.js";
+
+export function useOrders(): Part[] {
+  const { parts, retry, status } = react.useParts("/api/dashboard/", { live: true });
+  const again: Promise<Snapshot> = retry("orders");
+  const { job, cancel } = react.useJob("/api/operations/1/events/");
+  void [again, status === "live", job?.progress?.percentage, cancel];
+
+  // @ts-expect-error: there is no such status
+  status === "done";
+
+  return Object.values(parts);
+}
+
+export function setup(url: () => string): Part | undefined {
+  const { parts, reload } = vue.useParts(url, () => ({ live: true }));
+  void [reload, vue.useJob("/api/operations/1/events/").job.value?.state];
+  return parts.value["orders"];
+}
+
 const socket = connect("/ws/partstream/", { keepAlive: 5000 });
 
 export async function names(signal: AbortSignal): Promise<string[]> {
