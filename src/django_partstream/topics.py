@@ -15,6 +15,7 @@ from . import hub, publishing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import Model
 
 __all__ = ("apublish", "group_of", "publish", "publish_model", "topic_of", "topics_for")
@@ -94,11 +95,35 @@ def _on_commit(topics: tuple[str, ...], using: str | None) -> bool:
 
     for connection in connections.all(initialized_only=True):
         if connection.in_atomic_block and using in (None, connection.alias):
-            send = functools.partial(_send, topics)
-            transaction.on_commit(send, using=connection.alias, robust=True)
+            _pending(connection).topics |= dict.fromkeys(topics)
             found = True
 
     return found
+
+
+class _Pending:
+    """Topics that are published on commit: few, however many rows were saved."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, None] = {}
+
+    def __call__(self) -> None:
+        _send(self.topics)
+
+
+def _pending(connection: BaseDatabaseWrapper) -> _Pending:
+    """What is registered last, if it shares the fate of what is registered now."""
+    if connection.run_on_commit:
+        savepoints, registered = connection.run_on_commit[-1][:2]
+        same = savepoints == set(connection.savepoint_ids)
+
+        if same and isinstance(registered, _Pending):
+            return registered
+
+    pending = _Pending()
+    transaction.on_commit(pending, using=connection.alias, robust=True)
+
+    return pending
 
 
 def _send(topics: Iterable[str]) -> None:
