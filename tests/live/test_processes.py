@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.servers import serving, socket
+from tests.live.servers import Server, serving, socket
 
 CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -92,44 +93,52 @@ async def test_live_stream_goes_on_at_another_server() -> None:
     assert (end["reason"], code, part["data"]) == ("shutdown", 1012, "changed")
 
 
-async def test_sync_part_holds_up_no_message_of_its_own_socket_or_of_another() -> None:
-    with serving({}) as (server,):
-        async with socket(server) as busy, socket(server) as other:
-            await busy.subscribes("1", "/blocking/")
-            await busy.hears_until("start")
-            on_the_same = await answered_within(busy)
-            on_another = await answered_within(other)
-            await busy.says(id="1", type="complete")
-            # The id is free at once, though the thread sleeps on.
-            await busy.subscribes("1", "/whoami/")
-            started = time.perf_counter()
-            heard = await busy.hears_until("end")
-            freed = time.perf_counter() - started
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving({"PARTSTREAM": {"SEND_TIMEOUT_SECONDS": 1}}) as (server,):
+        yield server
+
+
+async def test_sync_part_holds_up_no_message_of_its_own_socket_or_of_another(
+    server: Server,
+) -> None:
+    async with socket(server) as busy, socket(server) as other:
+        await busy.subscribes("1", "/blocking/")
+        await busy.hears_until("start")
+        on_the_same = await answered_within(busy)
+        on_another = await answered_within(other)
+        await busy.says(id="1", type="complete")
+        # The id is free at once, though the thread sleeps on.
+        await busy.subscribes("1", "/whoami/")
+        started = time.perf_counter()
+        heard = await busy.hears_until("end")
+        freed = time.perf_counter() - started
 
     assert heard[1]["name"] == "data"
     # 50 ms where the machine has nothing else to do.
     assert max(on_the_same, on_another, freed) < 0.5
 
 
-async def test_client_that_does_not_read_delays_nobody_and_is_dropped() -> None:
-    with serving({"PARTSTREAM": {"SEND_TIMEOUT_SECONDS": 1}}) as (server,):
-        async with (
-            socket(server, max_queue=1, compression=None) as slow,
-            socket(server) as other,
-        ):
-            await slow.subscribes("1", "/flood/")
-            slowest = 0.0
-            ended = False
+async def test_client_that_does_not_read_delays_nobody_and_is_dropped(
+    server: Server,
+) -> None:
+    async with (
+        socket(server, max_queue=1, compression=None) as slow,
+        socket(server) as other,
+    ):
+        await slow.subscribes("1", "/flood/")
+        slowest = 0.0
+        ended = False
 
-            async with asyncio.timeout(20):
-                while not ended:
-                    slowest = max(slowest, await answered_within(other))
-                    state = await server.asks("/state/")
-                    ended = state["shown"].get("flood") == "ended"
+        async with asyncio.timeout(20):
+            while not ended:
+                slowest = max(slowest, await answered_within(other))
+                state = await server.asks("/state/")
+                ended = state["shown"].get("flood") == "ended"
 
-            # What was sent before can still be read.
-            while isinstance(heard := await slow.hears(), dict):
-                pass
+        # What was sent before can still be read.
+        while isinstance(heard := await slow.hears(), dict):
+            pass
 
     # No more was made than what the sockets between the two hold.
     assert state["made"]["flood"] < 200

@@ -139,7 +139,8 @@ async def test_burst_of_publishes_makes_a_part_a_few_times_and_ends_with_the_las
         while (await stream.hears())["data"] != 1_000:
             pass
 
-    assert views.made["stock"] <= 10
+    # At most once a second while it lasts, which is short unless the machine is busy.
+    assert views.made["stock"] <= 25
 
 
 async def test_pauses_grow_while_publishes_keep_coming() -> None:
