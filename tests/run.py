@@ -197,13 +197,21 @@ def run(step: Step, left_out: Path) -> Result:
     return Result(name=step.name, outcome=outcome, seconds=time.monotonic() - started)
 
 
+def inherited() -> dict[str, str]:
+    """Our environment, but for the SQLite file that importing the tests' settings has
+    named: steps that run at once must not share one."""
+    return {
+        name: value for name, value in os.environ.items() if name != "TEST_SQLITE_PATH"
+    }
+
+
 def execute(step: Step, left_out: Path) -> subprocess.CompletedProcess[str]:
     with step.server() as environment:
         return subprocess.run(
             step.command,
             cwd=ROOT,
             env={
-                **os.environ,
+                **inherited(),
                 "PARTSTREAM_LEFT_OUT": str(left_out),
                 **step.environment,
                 **environment,
