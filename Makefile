@@ -11,7 +11,7 @@ help:
 	@echo "make test-long   the same with the long form of the slow suites (an hour)"
 	@echo "make bench       measure everything, write benchmarks/README.md"
 	@echo "make bench-quick measure less, in two minutes, and print it"
-	@echo "make client      the browser's client out of client/*.ts"
+	@echo "make client      the browser's client out of src/client/*.ts"
 	@echo "make clean       forget the environment and the demo's data"
 
 demo:

@@ -43,7 +43,7 @@ def test_client_depends_on_nothing():
 
 @pytest.mark.usefixtures("npm_packages")
 def test_what_ships_is_what_the_sources_make(tmp_path):
-    node("client/build.mjs", tmp_path)
+    node("src/client/build.mjs", tmp_path)
 
     made = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert made == {path.name: path.read_text() for path in CLIENT.iterdir()}, (

@@ -1,4 +1,4 @@
-// Makes what ships out of the sources here: node client/build.mjs [folder]
+// Makes what ships out of the sources here: node src/client/build.mjs [folder]
 //
 // Types are checked and erased by tsc, which writes the .d.ts too; partstream.js is
 // then made small. The packages are those of tests/js.
@@ -9,10 +9,10 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const SHIPPED = join(HERE, "../src/django_partstream/static/django_partstream");
-const NOTE = "/*! django-partstream, MIT. Made from client/partstream.ts. */\n";
+const SHIPPED = join(HERE, "../django_partstream/static/django_partstream");
+const NOTE = "/*! django-partstream, MIT. Made from src/client/partstream.ts. */\n";
 
-const require = createRequire(join(HERE, "../tests/js/package.json"));
+const require = createRequire(join(HERE, "../../tests/js/package.json"));
 const ts = require("typescript");
 const { minify } = require("terser");
 
