@@ -17,7 +17,7 @@ PATIENCE = 4.0
 
 
 class Stream:
-    """Hears the frames of an NDJSON stream as they come."""
+    """Hears the frames of an NDJSON stream, or of one of events, as they come."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -53,8 +53,8 @@ class Stream:
                     event = await self._events.get()
 
                 self._text += event.get("body", b"")
-                *self._lines, self._text = self._text.split(b"\n")
-
+                *lines, self._text = self._text.split(b"\n")
+                self._lines += filter(None, map(_frame, lines))
                 self._ended = not event.get("more_body")
 
             frame = json.loads(self._lines.pop(0))
@@ -74,6 +74,14 @@ class Stream:
     @property
     def unheard(self) -> int:
         return self._events.qsize() + len(self._lines)
+
+
+def _frame(line: bytes) -> bytes:
+    """The frame in a line; nothing for an event's name, its id or its end."""
+    if line.startswith((b"event: ", b"id: ")):
+        return b""
+
+    return line.removeprefix(b"data: ")
 
 
 @contextlib.asynccontextmanager

@@ -36,8 +36,11 @@ def content(frame: Any) -> tuple[str, str, Any]:
     return frame["type"], frame["name"], said
 
 
-async def test_part_is_sent_again_when_its_topic_is_published(application: Any) -> None:
-    async with opened(application, "/board/?live=1") as stream:
+@pytest.mark.parametrize("accept", [b"application/x-ndjson", b"text/event-stream"])
+async def test_part_is_sent_again_when_its_topic_is_published(
+    application: Any, accept: bytes
+) -> None:
+    async with opened(application, "/board/?live=1", accept=accept) as stream:
         first = await stream.hears_until("live")
         views.shown["stock"] = 7
         await apublish("stock")
