@@ -82,6 +82,9 @@ def python(*arguments: str) -> list[str]:
 #: as long again.
 SYSTEM = "browser or full or large"
 
+#: So that what makes the run long is seen.
+SLOWEST = ("--durations=15", "--durations-min=3")
+
 STEPS = (
     Step(name="ruff", command=python("ruff", "check", ".")),
     Step(name="format", command=python("ruff", "format", "--check", ".")),
@@ -102,10 +105,12 @@ STEPS = (
     ),
     Step(
         name="sqlite",
-        command=python("pytest", "-m", f"not ({SYSTEM})", "--cov", "--cov-report=term"),
+        command=python(
+            "pytest", "-m", f"not ({SYSTEM})", "--cov", "--cov-report=term", *SLOWEST
+        ),
         environment={"PYTHONDEVMODE": "1"},
     ),
-    Step(name="system", command=python("pytest", "-m", SYSTEM)),
+    Step(name="system", command=python("pytest", "-m", SYSTEM, *SLOWEST)),
     Step(
         name="postgresql",
         command=python("pytest", "-m", "database"),
