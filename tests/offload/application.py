@@ -126,7 +126,8 @@ async def state(_: HttpRequest) -> JsonResponse:
                 str(os.readlink(f"/proc/self/fd/{file}"))  # noqa: PTH115
                 for file in os.listdir("/proc/self/fd")  # noqa: PTH208
                 if os.path.lexists(f"/proc/self/fd/{file}")
-            ].count(str(settings.DATABASES["default"]["NAME"])),
+                # SQLite keeps the files of the database open longer than connections.
+            ].count(f"{settings.DATABASES['default']['NAME']}-wal"),
         }
     )
 

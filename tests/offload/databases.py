@@ -82,7 +82,9 @@ def open_connections(*, state: str | None = None) -> set[int]:
     if connection.vendor == "sqlite":
         files = Path("/proc/self/fd").iterdir()
 
-        return {int(file.name) for file in files if _target(file) == name}
+        # Not those of the database itself: while one connection has it locked, which
+        # in WAL mode each does, SQLite closes no file of the others.
+        return {int(file.name) for file in files if _target(file) == f"{name}-wal"}
 
     parameters = connection.get_connection_params()
 

@@ -260,8 +260,9 @@ async def state(request: HttpRequest) -> JsonResponse:
 
 
 def open_connections() -> list[str]:
-    """To SQLite, of all threads."""
-    name = str(Path(settings.DATABASES["default"]["NAME"]).resolve())
+    """To SQLite, of all threads: by their logs, since it keeps the files of the
+    database open longer than connections."""
+    name = f"{Path(settings.DATABASES['default']['NAME']).resolve()}-wal"
     files = Path("/proc/self/fd").iterdir()
 
     return [link for file in files if (link := _target(file)) == name]
