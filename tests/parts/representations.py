@@ -34,9 +34,10 @@ async def get(
     accept: str,
     last_event_id: str | None = None,
     leave_after: int | None = None,
+    leave_when: Callable[[bytearray], bool] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of a GET. The client leaves when it has received
-    `leave_after` bytes of the body."""
+    `leave_after` bytes of the body, or a body that `leave_when` is true of."""
     path, _, query = path.partition("?")
     scope = {
         "type": "http",
@@ -71,7 +72,9 @@ async def get(
         sent.append(message)
         body.extend(message.get("body", b""))
 
-        if leave_after is not None and len(body) >= leave_after:
+        is_enough = leave_after is not None and len(body) >= leave_after
+
+        if is_enough or (leave_when is not None and leave_when(body)):
             left.set()
             # As a server does that has noticed: nothing is taken any more.
             await asyncio.sleep(30)
