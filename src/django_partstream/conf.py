@@ -39,6 +39,8 @@ class Settings:
     batch_size: int = 2_000
     #: Rows that a request answers at once; more become a job.
     sync_max_rows: int = 10_000
+    #: The same for `/upsert/`.
+    upsert_max_rows: int = 50
     max_rows: int = 10_000_000
     max_upload_bytes: int = 1024 * MIB
     #: Of a compressed upload, once it is inflated.
@@ -53,6 +55,10 @@ class Settings:
     sweep_seconds: float = 10.0
     #: How often a follower re-reads a job's row when no message arrives.
     poll_seconds: float = 5.0
+    #: Unfinished jobs of one user; one more is answered 429.
+    jobs_per_user: int = 20
+    #: How long a finished job, its input and its outcome are kept.
+    result_ttl_seconds: float = 7 * 86400.0
 
     chunk_size: int = 2
     max_chunk_size: int = 100

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from typing import ClassVar
 
-__all__ = ("Job", "JobBatch", "JobInput", "State")
+__all__ = ("Job", "JobBatch", "JobInput", "State", "Worker")
 
 
 class State(models.TextChoices):
@@ -69,11 +69,30 @@ class Job(models.Model):
     worker = models.CharField(max_length=200, blank=True, default="")
     #: Claims since the cursor moved.
     attempts = models.PositiveIntegerField(default=0)
+    #: A batch that killed its workers is cut down to so many rows, until the row
+    #: that does it stands alone; None: nothing is suspected.
+    narrowed_to = models.PositiveIntegerField(null=True, blank=True)
     dispatched_at = models.DateTimeField(null=True, blank=True)
     dispatches = models.PositiveIntegerField(default=0)
+    #: Nobody claims it before; for jobs that wait for a deploy, or after a failure.
+    not_before = models.DateTimeField(null=True, blank=True)
+    #: When its last slice began: owners take turns.
+    turn_at = models.DateTimeField(null=True, blank=True)
 
     #: What the work needs beside its input; JSON of its own.
     spec = models.JSONField(default=dict)
+    #: What the code that reads `spec` and the input was at submission.
+    fingerprint = models.CharField(max_length=64, blank=True, default="")
+    #: SHA-256 of the owner and the `Idempotency-Key` that it was sent with, and of
+    #: the request that had it.
+    idempotency_key = models.CharField(
+        max_length=64, null=True, blank=True, unique=True, editable=False
+    )
+    request_sha256 = models.CharField(max_length=64, blank=True, default="")
+    #: The job whose failed rows these are.
+    retry_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries"
+    )
     #: Where the work stands; JSON of its own.
     cursor = models.JSONField(default=dict)
     #: Commits so far; identifies the cursor.
@@ -108,6 +127,7 @@ class Job(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["state", "lease_until"], name="partstream_job_due"),
             models.Index(fields=["owner", "-created_at"], name="partstream_job_owner"),
+            models.Index(fields=["finished_at"], name="partstream_job_finished"),
         ]
 
     def __str__(self) -> str:
@@ -149,6 +169,8 @@ class JobBatch(models.Model):
     failed = models.PositiveIntegerField(default=0)
     #: zlib over NDJSON, one line for each failed row.
     failures = models.BinaryField(default=bytes)
+    #: zlib over JSON: what became of the rows that did not fail, in input order.
+    successes = models.BinaryField(default=bytes)
     written_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -161,3 +183,24 @@ class JobBatch(models.Model):
 
     def __str__(self) -> str:
         return f"batch {self.number} of {self.job_id}"
+
+
+class Worker(models.Model):
+    """A process that works on jobs, and when it was last heard of."""
+
+    #: Host, process and a random part.
+    name = models.CharField(max_length=200, primary_key=True)
+    queue = models.CharField(max_length=20)
+    started_at = models.DateTimeField()
+    #: On the database's clock.
+    seen_at = models.DateTimeField()
+    #: What it counted so far: slices, takeovers, lost leases …
+    counts = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
