@@ -16,6 +16,7 @@ from .bulk.outcome import Counts, Kind, Outcome
 from .bulk.verb import Verb
 from .envelope import Envelope
 from .errors import NotFoundError, UnencodableError
+from .jobs.crash_points import Point, reached
 from .jobs.submit import InputReader
 from .jobs.work import Budget, Step, Tally, WorkRefusedError, register
 from .target import target_of
@@ -72,6 +73,7 @@ class BulkWork:
             if batch:
                 outcomes += self._operation.run([row for row, _ in batch])
                 position = batch[-1][1]
+                reached(Point.WITHIN_STEP)
 
             done = len(batch) < conf.current().batch_size
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import Group
 
 from django_partstream.jobs import states
+from django_partstream.jobs.crash_points import Point, reached
 from django_partstream.jobs.work import Budget, Step, Tally, register
 from django_partstream.models import Job
 
@@ -32,6 +33,9 @@ class GroupWork:
         created: list[int] = []
 
         for number in range(first, last + 1):
+            if number > first:
+                reached(Point.WITHIN_STEP)
+
             type(self).before(number)
 
             if number % 7 == 0:

@@ -30,6 +30,7 @@ from django_partstream import conf, encoding
 from django_partstream.models import Job, JobBatch, State
 
 from . import states
+from .crash_points import Point, reached
 from .progress import INLINE_ERRORS, INLINE_IDS
 from .work import Budget, Step, Work, WorkRefusedError, work_of
 
@@ -178,15 +179,23 @@ def _commit(job: Job, work: Work, budget: Budget, rate: _Rate) -> bool:
     # With DEBUG on, Django would keep the SQL of the whole slice.
     reset_queries()
 
+    reached(Point.BEFORE_LOCK)
+
     with transaction.atomic(using=work.using, durable=True):
         _lock(job)
+        reached(Point.AFTER_LOCK)
         step = work.step(job.cursor, budget)
+        reached(Point.AFTER_STEP)
 
         if not step.done and step.cursor == job.cursor:
             raise RuntimeError("the step moved nothing and is not done")
 
         _record(job, step)
+        reached(Point.AFTER_RECORD)
         _advance(job, step, rate.add(step.tally.total))
+        reached(Point.AFTER_ADVANCE)
+
+    reached(Point.AFTER_COMMIT)
 
     return step.done
 

@@ -16,6 +16,8 @@ from django.db.models.functions import Now
 from django_partstream import conf
 from django_partstream.models import Job, State
 
+from .crash_points import Point, reached
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -64,6 +66,7 @@ def claim(job_id: UUID, worker: str) -> Job | None:
     if epoch is None:
         return None
 
+    reached(Point.BEFORE_CLAIM)
     claimed = (
         jobs()
         .filter(_free(), pk=job_id, state__in=UNFINISHED, epoch=epoch)
@@ -81,6 +84,8 @@ def claim(job_id: UUID, worker: str) -> Job | None:
     if not claimed:
         return None
 
+    reached(Point.AFTER_CLAIM)
+
     return jobs().filter(pk=job_id, epoch=epoch + 1).first()
 
 
@@ -93,20 +98,26 @@ def release(job: Job) -> bool:
 
     It goes behind the jobs that wait already. Being stopped is no failed attempt.
     """
-    return bool(_held(job).update(lease_until=None, attempts=0, dispatched_at=Now()))
+    reached(Point.BEFORE_RELEASE)
+    released = _held(job).update(lease_until=None, attempts=0, dispatched_at=Now())
+    reached(Point.AFTER_RELEASE)
+
+    return bool(released)
 
 
 def fail(job: Job, message: str) -> bool:
     """End the job as failed; `message` is for its owner."""
-    return bool(
-        _held(job).update(
-            state=State.FAILURE,
-            message=message,
-            lease_until=None,
-            finished_at=Now(),
-            seq=F("seq") + 1,
-        )
+    reached(Point.BEFORE_FAIL)
+    failed = _held(job).update(
+        state=State.FAILURE,
+        message=message,
+        lease_until=None,
+        finished_at=Now(),
+        seq=F("seq") + 1,
     )
+    reached(Point.AFTER_FAIL)
+
+    return bool(failed)
 
 
 def cancel(job_id: UUID) -> bool:
@@ -115,7 +126,8 @@ def cancel(job_id: UUID) -> bool:
     Waits for a batch that holds the row. When this has returned no further row of
     the job is written: the next commit finds that the state has changed.
     """
-    return bool(
+    reached(Point.BEFORE_CANCEL)
+    cancelled = (
         jobs()
         .filter(pk=job_id, state__in=(*UNFINISHED, State.CANCELLING))
         .update(
@@ -125,6 +137,9 @@ def cancel(job_id: UUID) -> bool:
             seq=F("seq") + 1,
         )
     )
+    reached(Point.AFTER_CANCEL)
+
+    return bool(cancelled)
 
 
 def due(limit: int) -> list[tuple[UUID, int]]:
@@ -159,6 +174,7 @@ def dispatch(job_id: UUID, dispatches: int) -> str | None:
 
     None where somebody else noted it first.
     """
+    reached(Point.BEFORE_DISPATCH)
     noted = (
         jobs()
         .filter(pk=job_id, dispatches=dispatches)
@@ -167,6 +183,8 @@ def dispatch(job_id: UUID, dispatches: int) -> str | None:
 
     if not noted:
         return None
+
+    reached(Point.AFTER_DISPATCH)
 
     job = jobs().only("epoch", "dispatches").get(pk=job_id)
 

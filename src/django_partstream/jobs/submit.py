@@ -14,6 +14,7 @@ from django.db import reset_queries, transaction
 from django_partstream.models import Job, JobInput
 
 from . import states
+from .crash_points import Point, reached
 from .queue import get_queue
 
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ def submit(
     with transaction.atomic(using=using):
         job = Job(kind=kind, owner=owner, spec=dict(spec), total=total)
         job.save(using=using, force_insert=True)
+        reached(Point.ROW_WRITTEN)
 
         if stream is not None:
             _store(job, stream, using)
+            reached(Point.INPUT_WRITTEN)
 
         transaction.on_commit(lambda: _hand_out_new(job.pk), using=using)
 
@@ -74,13 +77,17 @@ def _store(job: Job, stream: BinaryIO, using: str) -> None:
 
 
 def _hand_out_new(job_id: UUID) -> None:
+    reached(Point.SUBMITTED)
+
     # Only a shortcut past the sweeper: a queue that is down must not fail a request
     # whose job is safe in the database.
     try:
         message_id = states.dispatch(job_id, 0)
 
         if message_id is not None:
+            reached(Point.BEFORE_PUBLISH)
             async_to_sync(get_queue().publish)(job_id, message_id)
+            reached(Point.AFTER_PUBLISH)
     except Exception:
         logger.warning("job %s: not handed out yet", job_id, exc_info=True)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from django_partstream import conf, offload
 
 from . import states
+from .crash_points import Point, reached
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +35,9 @@ async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
     message_id = await offload.run_sync(states.dispatch, job_id, dispatches)
 
     if message_id is not None:
+        reached(Point.BEFORE_PUBLISH)
         await queue.publish(job_id, message_id)
+        reached(Point.AFTER_PUBLISH)
 
 
 async def sweep(queue: Queue) -> int:
