@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .jobs.observer import JobEvent, observe_jobs, unobserve_jobs
     from .parts.caching import cached_for
     from .parts.composing import safe_call, with_timeout
     from .parts.observer import PartEvent, observe, unobserve
@@ -18,30 +19,36 @@ if TYPE_CHECKING:
     from .views import ProgressiveView
 
 __all__ = (
+    "JobEvent",
     "PartEvent",
     "ProgressiveView",
     "apublish",
     "cached_for",
     "lazy",
     "observe",
+    "observe_jobs",
     "publish",
     "safe_call",
     "topics_for",
     "unobserve",
+    "unobserve_jobs",
     "with_timeout",
 )
 
 _HOMES = {
+    "JobEvent": "django_partstream.jobs.observer",
     "PartEvent": "django_partstream.parts.observer",
     "ProgressiveView": "django_partstream.views",
     "apublish": "django_partstream.topics",
     "cached_for": "django_partstream.parts.caching",
     "lazy": "django_partstream.parts.part",
     "observe": "django_partstream.parts.observer",
+    "observe_jobs": "django_partstream.jobs.observer",
     "publish": "django_partstream.topics",
     "safe_call": "django_partstream.parts.composing",
     "topics_for": "django_partstream.topics",
     "unobserve": "django_partstream.parts.observer",
+    "unobserve_jobs": "django_partstream.jobs.observer",
     "with_timeout": "django_partstream.parts.composing",
 }
 

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_partstream import conf, offload
 
-from . import states
+from . import heartbeat, states
 from .database_queue import pace_of, worker_name
 from .execute import SliceEnd, run_slice
 from .progress import Publisher
@@ -71,7 +71,11 @@ class ArqQueue:
         pool = offload.Pool(concurrency, name="partstream-job")
 
         try:
-            async with sweeping(self), Publisher().running() as publisher:
+            async with (
+                sweeping(self),
+                heartbeat.beating(worker_name()),
+                Publisher().running() as publisher,
+            ):
                 await self._keep_working(stop, concurrency, pool, publisher)
         finally:
             pool.close()
@@ -161,7 +165,11 @@ class ArqQueue:
         try:
             await hand_out(self, job_id, dispatches)
         except (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError):
-            logger.warning("job %s: not handed on; the sweeper will", job_id)
+            logger.warning(
+                "job %s: not handed on; the sweeper will",
+                job_id,
+                extra={"job_id": str(job_id)},
+            )
 
 
 def _dispatches(job_id: UUID) -> int | None:

@@ -17,7 +17,7 @@ from django.db import connections
 
 from django_partstream import offload
 
-from . import states
+from . import heartbeat, states
 from .execute import Pace, SliceEnd, run_slice
 from .progress import Publisher
 
@@ -75,6 +75,7 @@ class DatabaseQueue:
 
         try:
             async with (
+                heartbeat.beating(worker_name()),
                 Publisher().running() as publisher,
                 asyncio.TaskGroup() as group,
             ):

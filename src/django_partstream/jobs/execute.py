@@ -29,7 +29,7 @@ from django.db.models.functions import Now
 from django_partstream import conf, encoding
 from django_partstream.models import Job, JobBatch, State
 
-from . import states
+from . import observer, states
 from .crash_points import Point, reached
 from .progress import INLINE_ERRORS, INLINE_IDS
 from .work import Budget, Step, Work, WorkRefusedError, work_of
@@ -87,6 +87,7 @@ class _Rate:
         return self.rows / max(time.monotonic() - self.started, 1e-3)
 
 
+@observer.slices
 def run_slice(
     job_id: UUID,
     *,
@@ -178,6 +179,7 @@ def _commit(job: Job, work: Work, budget: Budget, rate: _Rate) -> bool:
     """One batch, whole or not at all. True when it was the last."""
     # With DEBUG on, Django would keep the SQL of the whole slice.
     reset_queries()
+    began = time.monotonic()
 
     reached(Point.BEFORE_LOCK)
 
@@ -196,6 +198,15 @@ def _commit(job: Job, work: Work, budget: Budget, rate: _Rate) -> bool:
         reached(Point.AFTER_ADVANCE)
 
     reached(Point.AFTER_COMMIT)
+    observer.notify(
+        observer.JobEvent(
+            kind="committed",
+            job_id=job.pk,
+            work=job.kind,
+            seconds=time.monotonic() - began,
+            tally=step.tally,
+        )
+    )
 
     return step.done
 
@@ -288,7 +299,8 @@ def _fail(job: Job, message: str, on_change: Callable[[Job], None]) -> SliceEnd:
     try:
         failed = states.fail(job, message)
     except DatabaseError:
-        logger.warning("job %s: interrupted", job.pk, exc_info=True)
+        log = {"job_id": str(job.pk)}
+        logger.warning("job %s: interrupted", job.pk, exc_info=True, extra=log)
         return SliceEnd.INTERRUPTED
 
     if not failed:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from django_partstream import conf
 from django_partstream.models import Job, State
 
+from . import observer
 from .crash_points import Point, reached
 
 if TYPE_CHECKING:
@@ -61,10 +62,12 @@ def _free() -> Q:
 
 def claim(job_id: UUID, worker: str) -> Job | None:
     """Take the job under a new epoch; None where it is finished or somebody has it."""
-    epoch = jobs().filter(pk=job_id).values_list("epoch", flat=True).first()
+    found = jobs().filter(pk=job_id).values_list("epoch", "kind", "lease_until").first()
 
-    if epoch is None:
+    if found is None:
         return None
+
+    epoch, kind, lease = found
 
     reached(Point.BEFORE_CLAIM)
     claimed = (
@@ -85,6 +88,11 @@ def claim(job_id: UUID, worker: str) -> Job | None:
         return None
 
     reached(Point.AFTER_CLAIM)
+    observer.notify(
+        observer.JobEvent(
+            kind="claimed", job_id=job_id, work=kind, takeover=lease is not None
+        )
+    )
 
     return jobs().filter(pk=job_id, epoch=epoch + 1).first()
 

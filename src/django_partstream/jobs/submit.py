@@ -13,7 +13,7 @@ from django.db import reset_queries, transaction
 
 from django_partstream.models import Job, JobInput
 
-from . import states
+from . import observer, states
 from .crash_points import Point, reached
 from .queue import get_queue
 
@@ -89,7 +89,13 @@ def _hand_out_new(job_id: UUID) -> None:
             async_to_sync(get_queue().publish)(job_id, message_id)
             reached(Point.AFTER_PUBLISH)
     except Exception:
-        logger.warning("job %s: not handed out yet", job_id, exc_info=True)
+        logger.warning(
+            "job %s: not handed out yet",
+            job_id,
+            exc_info=True,
+            extra={"job_id": str(job_id)},
+        )
+        observer.notify(observer.JobEvent(kind="unpublished", job_id=job_id))
 
 
 class InputReader(io.RawIOBase):

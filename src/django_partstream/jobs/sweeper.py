@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from django_partstream import conf, offload
 
-from . import states
+from . import observer, states
 from .crash_points import Point, reached
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
 
     if message_id is not None:
         reached(Point.BEFORE_PUBLISH)
-        await queue.publish(job_id, message_id)
+
+        try:
+            await queue.publish(job_id, message_id)
+        except Exception:
+            observer.notify(observer.JobEvent(kind="unpublished", job_id=job_id))
+            raise
+
         reached(Point.AFTER_PUBLISH)
 
 
