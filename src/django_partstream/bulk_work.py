@@ -109,6 +109,8 @@ def _step_of(outcomes: list[Outcome], position: rows.Position, *, done: bool) ->
         updated_ids=_ids(outcomes, Kind.UPDATED),
         deleted_ids=_ids(outcomes, Kind.DELETED),
         failures=tuple(_failure(o) for o in outcomes if o.kind is Kind.FAILED),
+        kinds=[outcome.kind for outcome in outcomes],
+        pks=[o.pk for o in outcomes if o.kind is not Kind.FAILED],
     )
 
 

@@ -29,7 +29,7 @@ from django.db.models.functions import Now
 from django_partstream import conf, encoding
 from django_partstream.models import Job, JobBatch, State
 
-from . import observer, states
+from . import ledger, observer, states
 from .crash_points import Point, reached
 from .progress import INLINE_ERRORS, INLINE_IDS
 from .work import Budget, Step, Work, WorkRefusedError, work_of
@@ -243,6 +243,7 @@ def _record(job: Job, step: Step) -> None:
         deleted=step.tally.deleted,
         failed=step.tally.failed,
         failures=zlib.compress(lines) if lines else b"",
+        successes=ledger.pack(step.kinds, step.pks),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class Step:
     deleted_ids: tuple[Any, ...] = ()
     #: Failed rows as PROTOCOL section 7 shows them.
     failures: tuple[Mapping[str, Any], ...] = ()
+    #: What became of each row, in order: "created", "updated", "unchanged",
+    #: "deleted" or "failed"; empty where the outcome need not be downloaded.
+    kinds: Sequence[str] = ()
+    #: With it, the primary keys of the rows that did not fail, in order.
+    pks: Sequence[Any] = ()
 
 
 class Work(Protocol):
