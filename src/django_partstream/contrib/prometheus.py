@@ -1,9 +1,10 @@
-"""Parts and streams as Prometheus metrics: the extra `prometheus`, and one line.
+"""Parts, streams and jobs as Prometheus metrics: the extra `prometheus`, two lines.
 
     # apps.py
     class ShopConfig(AppConfig):
         def ready(self):
             prometheus.enable()
+            prometheus.enable_jobs()
 
 How they are served is the project's own matter: `django-prometheus`, or
 `prometheus_client.make_asgi_app()`.
@@ -19,6 +20,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from django_partstream import hub, offload
+from django_partstream.jobs.observer import observe_jobs
 from django_partstream.parts.observer import observe
 from django_partstream.stream_slots import slots
 
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from django_partstream.parts.observer import PartEvent
 
-__all__ = ("OTHER", "PartMetrics", "ProcessCollector", "enable")
+    from .prometheus_jobs import JobMetrics
+
+__all__ = ("OTHER", "PartMetrics", "ProcessCollector", "enable", "enable_jobs")
 
 #: The label of the parts of a view that come after the first `names_per_view`.
 OTHER = "(other)"
@@ -52,6 +56,22 @@ def enable(
     registry.register(ProcessCollector())
 
     return observe(metrics)
+
+
+def enable_jobs(registry: CollectorRegistry = REGISTRY) -> JobMetrics:
+    """Count what this process does with jobs, and show the queue and the workers, in
+    `registry`.
+
+    To be called once, as `enable`; `unobserve_jobs(enable_jobs(…))` ends the counting.
+    The queue and the workers are read from the database at the scrape.
+    """
+    # Only these need the models, which a settings module may not have yet.
+    from .prometheus_jobs import JobMetrics, QueueCollector
+
+    metrics = JobMetrics(registry)
+    registry.register(QueueCollector())
+
+    return observe_jobs(metrics)
 
 
 class PartMetrics:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .observer import JobEvent
 
-__all__ = ("COUNTED", "Counts", "alive", "beating")
+__all__ = ("COUNTED", "Counts", "alive", "beating", "workers")
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def alive() -> QuerySet[Worker]:
     """The workers that were heard of lately."""
     seconds = MISSED_BEATS * conf.current().sweep_seconds
 
-    return _workers().filter(seen_at__gte=states.after(-seconds))
+    return workers().filter(seen_at__gte=states.after(-seconds))
 
 
 @contextlib.asynccontextmanager
@@ -118,19 +118,20 @@ async def _try(function: Callable[..., None], name: str, *arguments: object) -> 
         logger.warning("worker %s: %s: %s", name, type(error).__name__, error)
 
 
-def _workers() -> QuerySet[Worker]:
+def workers() -> QuerySet[Worker]:
+    """All that are remembered."""
     return Worker.objects.using(states.jobs().db)
 
 
 def _beat(name: str, counts: Counts) -> None:
     said = {"seen_at": Now(), "counts": counts.as_dict()}
 
-    if not _workers().filter(pk=name).update(**said):
+    if not workers().filter(pk=name).update(**said):
         queue = conf.current().queue
-        _workers().create(name=name, queue=queue, started_at=Now(), **said)
+        workers().create(name=name, queue=queue, started_at=Now(), **said)
 
-    _workers().filter(seen_at__lt=states.after(-REMEMBERED_SECONDS)).delete()
+    workers().filter(seen_at__lt=states.after(-REMEMBERED_SECONDS)).delete()
 
 
 def _forget(name: str) -> None:
-    _workers().filter(pk=name).delete()
+    workers().filter(pk=name).delete()
