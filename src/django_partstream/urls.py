@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from . import health, views
 
 __all__ = ("app_name", "urlpatterns")
 
 app_name = "partstream"
 
 urlpatterns = [
+    path("livez", health.LiveView.as_view(), name="livez"),
+    path("readyz", health.ReadyView.as_view(), name="readyz"),
     path("operations/", views.OperationListView.as_view(), name="operation-list"),
     path(
         "operations/<uuid:job_id>/status/",

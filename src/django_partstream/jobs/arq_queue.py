@@ -62,6 +62,10 @@ class ArqQueue:
             async with _connected(retries=0) as redis:
                 await redis.enqueue_job(FUNCTION, str(job_id), _job_id=message_id)
 
+    async def ping(self) -> None:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS), _connected(retries=0):
+            pass  # it has been asked when the connection is open
+
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         async with sweeping(self):

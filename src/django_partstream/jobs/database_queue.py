@@ -66,6 +66,9 @@ class DatabaseQueue:
         if self._loop is not None and self._wake is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
+    async def ping(self) -> None:
+        """The table is there when the database is."""
+
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         yield

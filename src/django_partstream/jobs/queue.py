@@ -27,6 +27,10 @@ class Queue(Protocol):
         """Say that the job can be worked on. `message_id` is used once."""
         ...
 
+    async def ping(self) -> None:
+        """Raises whatever tells that it cannot be reached."""
+        ...
+
     def run(self) -> AbstractAsyncContextManager[None]:
         """What must live in a serving process, while the scope is open."""
         ...

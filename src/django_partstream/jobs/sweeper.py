@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
     from .queue import Queue
 
-__all__ = ("hand_out", "sweep", "sweeping")
+__all__ = ("hand_out", "is_sweeping", "sweep", "sweeping")
 
 logger = logging.getLogger(__name__)
 
 #: Jobs that one sweep hands out.
 SWEEP_JOBS = 100
+
+
+#: Scopes of `sweeping` in this process.
+_open = 0
 
 
 async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
@@ -59,13 +63,21 @@ async def sweep(queue: Queue) -> int:
 @contextlib.asynccontextmanager
 async def sweeping(queue: Queue) -> AsyncIterator[None]:
     """Sweep every `SWEEP_SECONDS` while the scope is open."""
+    global _open
     task = asyncio.create_task(_sweep_on(queue))
+    _open += 1
 
     try:
         yield
     finally:
+        _open -= 1
         task.cancel()
         await asyncio.wait([task])
+
+
+def is_sweeping() -> bool:
+    """Whether this process sweeps."""
+    return _open > 0
 
 
 async def _sweep_on(queue: Queue) -> None:
