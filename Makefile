@@ -2,7 +2,8 @@
 
 PORT = 8000
 
-.PHONY: help demo demo-full test test-long bench bench-quick client clean
+.PHONY: help demo demo-full test test-long bench bench-quick docs check-wheel matrix \
+	client clean
 
 help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
@@ -11,6 +12,9 @@ help:
 	@echo "make test-long   the same with the long form of the slow suites (an hour)"
 	@echo "make bench       measure everything, write benchmarks/README.md"
 	@echo "make bench-quick measure less, in two minutes, and print it"
+	@echo "make docs        the documentation as pages, in docs/_build"
+	@echo "make check-wheel build the package, install it elsewhere, do the tutorials with it"
+	@echo "make matrix      the tests on each Python and Django that there is"
 	@echo "make client      the browser's client out of src/client/*.ts"
 	@echo "make clean       forget the environment and the demo's data"
 
@@ -38,9 +42,21 @@ bench-quick:
 	@sh .ci/environment bench
 	@exec .venv/bin/python -m benchmarks --quick
 
+docs:
+	@sh .ci/environment docs
+	@exec .venv/bin/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build
+
+check-wheel:
+	@sh .ci/environment test
+	@exec .venv/bin/python -m tests.wheel
+
+matrix:
+	@sh .ci/environment test
+	@exec .venv/bin/python -m tests.matrix
+
 client:
 	@sh .ci/environment test
 	@exec .venv/bin/python -m tests.npm
 
 clean:
-	rm -rf .venv var
+	rm -rf .venv var docs/_build
