@@ -7,14 +7,17 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import django
 from django.conf import settings
 from pygments.lexers.special import TextLexer
-from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 settings.configure(
     INSTALLED_APPS=[
@@ -30,8 +33,8 @@ settings.configure(
 django.setup()
 
 project = "django-partstream"
-author = "the founders of django-partstream"
-copyright = "2026, the founders of django-partstream"
+author = "the django-partstream authors"
+copyright = "2026, the django-partstream authors"  # noqa: A001 - its name
 version = release = metadata.version("django-partstream")
 
 extensions = [
@@ -72,10 +75,11 @@ def read_our_docstrings(
     for before, line in itertools.pairwise(["", *found]):
         begins = line.startswith("    ") and not before.startswith("    ")
 
-        if begins and (not before or before.endswith(":")):
-            # A blank line may stand between the lines of one block.
-            if not (lines and any(old.startswith("    ") for old in lines[-2:-1])):
-                lines += ["", ".. code-block:: python", ""]
+        # A blank line may stand between the lines of one block.
+        goes_on = any(old.startswith("    ") for old in lines[-2:-1])
+
+        if begins and not goes_on and (not before or before.endswith(":")):
+            lines += ["", ".. code-block:: python", ""]
 
         if not line.startswith(("    ", "-")) and before.startswith("    "):
             lines.append("")

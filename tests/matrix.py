@@ -2,8 +2,8 @@
 
     python -m tests.matrix [3.12 …]
 
-Environments are kept in `var/matrix`. What a Python or a Django does not go with is left
-out by name.
+Environments are kept in `var/matrix`. What a Python or a Django does not go with is
+left out by name.
 """
 
 # ruff: noqa: T201 - it is a command, and what it prints is its result.
@@ -59,7 +59,16 @@ def _try(program: str, python: str, django: str) -> str:
         subprocess.run([program, "-m", "venv", environment], check=True)
 
     installed = subprocess.run(
-        [own, "-m", "pip", "install", "--quiet", "-e", ".[test]", f"Django=={django}.*"],
+        [
+            own,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-e",
+            ".[test]",
+            f"Django=={django}.*",
+        ],
         cwd=ROOT,
         check=False,
     )

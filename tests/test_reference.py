@@ -34,7 +34,9 @@ def first_cells(text: str) -> set[str]:
 
 
 def subclasses(cls: type) -> set[type]:
-    return {cls}.union(*(subclasses(sub) for sub in cls.__subclasses__()))
+    below: list[type] = cls.__subclasses__()
+
+    return {cls}.union(*(subclasses(sub) for sub in below))
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -91,7 +93,9 @@ def test_every_page_is_reached_from_the_index() -> None:
     index = page("index.md")
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     listed = set(
-        re.findall(r"^([a-z-]+)$", "".join(index.split("```{toctree}")[1:]), re.M)
+        re.findall(
+            r"^([a-z-]+)$", "".join(index.split("```{toctree}")[1:]), re.MULTILINE
+        )
     )
 
     assert listed == pages

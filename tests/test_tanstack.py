@@ -20,7 +20,7 @@ from tests.npm import NODE, PACKAGES
 
 pytestmark = pytest.mark.usefixtures("npm_packages")
 
-#: What fetches, as in a page of that server, and hears of what the query's cache is told.
+#: What fetches as in a page of that server, and what the query's cache is told.
 PAGE = """
 const {{ fetch: plain }} = globalThis;
 globalThis.fetch = (url, options) => plain(new URL(url, "{origin}"), options);
@@ -29,7 +29,9 @@ HEARD = """
 const heard = [];
 client.getQueryCache().subscribe(({ type, query }) => {
   if (type === "updated" && query.state.data)
-    heard.push(Object.values(query.state.data).filter((part) => part.state === "ok").length);
+    heard.push(
+      Object.values(query.state.data).filter(({ state }) => state === "ok").length
+    );
 });
 await client.fetchQuery(parts("/api/dashboard/?again"));
 console.log(JSON.stringify(heard));

@@ -8,6 +8,8 @@ Run by a Python that has django-partstream, uvicorn and nothing of this project:
 the end; `sh restart` is `sh` with that server started anew.
 """
 
+# ruff: noqa: T201 - it is a command, and what it prints is its result.
+
 from __future__ import annotations
 
 import contextlib
@@ -31,9 +33,7 @@ TUTORIALS = ("docs/tutorial-dashboard.md", "docs/tutorial-load.md")
 PORT = 8000
 
 
-def do(
-    directory: Path, port: int, *, look: Callable[[], None] | None = None
-) -> int:
+def do(directory: Path, port: int, *, look: Callable[[], None] | None = None) -> int:
     """Do the tutorials; how many commands were run. At the end `look` is called while
     the server runs with everything."""
     found = [block for tutorial in TUTORIALS for block in blocks(tutorial)]
