@@ -36,6 +36,7 @@ BENCHMARKS = {
     "parts": "parts",
     "idle": "idle",
     "fan-out": "fanout",
+    "bulk": "bulk",
 }
 
 WHOLE = Scale(rounds=9, size=1.0)

@@ -27,26 +27,37 @@ import django
 django.setup()
 from django.core.management import call_command
 from django_partstream.models import Job, State
-call_command("migrate", verbosity=0)
+call_command("migrate", run_syncdb=True, verbosity=0)
 Job.objects.create(pk="{JOB}", kind="upsert", state=State.PROGRESS, total=1_000_000)
 """
 
 
 @contextlib.contextmanager
-def sqlite() -> Iterator[dict[str, str]]:
-    """A database in a file; the environment of those who use it."""
+def sqlite(settings: str = "") -> Iterator[dict[str, str]]:
+    """A database in a file; the environment of those who use it, with other settings
+    than the benchmarks' own where they are named."""
     with tempfile.TemporaryDirectory(prefix="partstream-bench-") as directory:
-        environment = {"BENCH_SQLITE": str(Path(directory) / "bench.sqlite3")}
+        environment = {
+            "BENCH_SQLITE": str(Path(directory) / "bench.sqlite3"),
+            **_named(settings),
+        }
         _set_up(environment)
         yield environment
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[dict[str, str]]:
-    """A private PostgreSQL server."""
-    with services.postgresql() as server:
-        _set_up(server.environment)
-        yield server.environment
+def postgresql(
+    settings: str = "", *, durable: bool = False
+) -> Iterator[dict[str, str]]:
+    """A private PostgreSQL server; unless `durable`, it never waits for the disk."""
+    with services.postgresql(durable=durable) as server:
+        environment = {**server.environment, **_named(settings)}
+        _set_up(environment)
+        yield environment
+
+
+def _named(settings: str) -> dict[str, str]:
+    return {"DJANGO_SETTINGS_MODULE": settings} if settings else {}
 
 
 def _set_up(environment: dict[str, str]) -> None:

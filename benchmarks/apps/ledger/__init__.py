@@ -1,0 +1,1 @@
+"""What bulk writes are measured with: a project of its own, with its peers."""

@@ -1,0 +1,405 @@
+"""Many rows over HTTP, with all of DRF's validation: against what stores them without
+HTTP and without validation, and against those who do the same."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+from typing import TYPE_CHECKING
+
+from . import projects
+from .apps.ledger import payloads
+from .bulk_asking import MINIMAL, Ask, Asker, Take, payload
+from .bulk_peers import installed
+from .measuring import Figure, Kind, Scale, Series, alternate
+from .servers import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .bulk_peers import Peer
+
+__all__ = ("measure",)
+
+SETTINGS = "benchmarks.apps.ledger_settings"
+DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+OPERATIONS = ("create", "upsert", "update", "delete")
+#: Of the rows that are sent, each so-manieth is stored before.
+STORED = {"create": 0, "upsert": 2, "update": 1, "delete": 1}
+GOALS = {
+    "create": "0.8 x bulk_create at most; 1.1 x with the full answer",
+    "upsert": "0.8 x bulk_create at most; 1.1 x with the full answer",
+    "update": "0.8 x bulk_create(update_conflicts) at most",
+    "delete": "1.2 x at most",
+}
+OURS = {
+    "create": Ask("POST", "/ours/{table}/"),
+    "upsert": Ask("POST", "/ours/{table}/?unique_fields={key}"),
+    "update": Ask("PATCH", "/ours/{table}/"),
+    "delete": Ask("DELETE", "/ours/{table}/"),
+}
+PLAIN = {
+    "create": Ask("POST", "/drf/{table}/"),
+    "upsert": Ask("PUT", "/drf/{table}/"),
+    "update": Ask("PATCH", "/drf/{table}/"),
+    "delete": Ask("DELETE", "/drf/{table}/"),
+}
+#: What is measured: the table, the rows, the operations, and whether with those who
+#: need several statements for each row.
+CELLS: tuple[tuple[str, int, tuple[str, ...], bool], ...] = (
+    ("transactions", 1_000, OPERATIONS, True),
+    ("transactions", 10_000, OPERATIONS, False),
+    ("contracts", 10_000, ("create", "upsert"), False),
+    ("transactions", 100_000, ("create", "upsert"), False),
+)
+#: More rounds than these tell no more.
+ROUNDS = 5
+SINGLES = 200
+
+
+def measure(scale: Scale) -> list[Figure]:
+    peers, missing = installed()
+    left_out = "".join(f" Left out: {name}: {why}." for name, why in missing.items())
+    figures: list[Figure] = []
+
+    for vendor in DATABASES:
+        with _Site.open(vendor, peers) as site:
+            for table, rows, operations, with_slow in CELLS:
+                if not _is_measured(rows, scale):
+                    continue
+
+                # Quickly: without those who take seconds.
+                slow = with_slow and scale.size >= 1
+
+                for operation in operations:
+                    cell = _Cell(site, operation, table, rows)
+                    figures.append(cell.figure(scale, left_out, with_slow=slow))
+
+            figures += _extras(site, scale)
+
+    return figures
+
+
+def _is_measured(rows: int, scale: Scale) -> bool:
+    return rows <= 10_000 * scale.size or scale.size >= 1
+
+
+class _Site:
+    """Servers on one database: the floors and ours, plain DRF, and each peer."""
+
+    def __init__(
+        self, vendor: str, askers: dict[str, Asker], peers: list[Peer]
+    ) -> None:
+        self.vendor = vendor
+        self.askers = askers
+        self.peers = peers
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, vendor: str, peers: list[Peer]) -> Iterator[_Site]:
+        with contextlib.ExitStack() as stack:
+            opened = (
+                projects.postgresql(SETTINGS, durable=True)
+                if vendor == "postgresql"
+                else projects.sqlite(SETTINGS)
+            )
+            database = stack.enter_context(opened)
+            environments = {"floor": {}, "ours": {}, "drf": {}} | {
+                peer.name: {"BENCH_PEER": peer.name, "PYTHONPATH": _path(peer)}
+                for peer in peers
+            }
+            askers = {
+                name: stack.enter_context(
+                    Asker(
+                        stack.enter_context(
+                            serve(
+                                "ledger_site:application",
+                                environment={**database, **more},
+                            )
+                        )
+                    )
+                )
+                for name, more in environments.items()
+            }
+            yield cls(vendor, askers, peers)
+
+    def reset(self, table: str, rows: int, step: int) -> None:
+        query = f"table={table}&count={rows}&step={step}"
+        self.askers["floor"].get(f"/floor/reset/?{query}")
+
+    def floor(self, how: str, table: str, rows: int) -> Take:
+        query = f"how={how}&table={table}&count={rows}"
+        answer = self.askers["floor"].get(f"/floor/store/?{query}")
+
+        return Take(seconds=answer["seconds"], cpu=answer["cpu"])
+
+
+def _path(peer: Peer) -> str:
+    return os.pathsep.join(filter(None, (peer.folder, os.environ.get("PYTHONPATH"))))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Cell:
+    """One operation on one table with so many rows."""
+
+    site: _Site
+    operation: str
+    table: str
+    rows: int
+
+    def figure(self, scale: Scale, left_out: str, *, with_slow: bool) -> Figure:
+        takes, kinds = self._takes(with_slow=with_slow)
+        rounds = min(scale.rounds, ROUNDS if self.rows <= 10_000 else 3)
+        taken: dict[str, list[Take]] = {name: [] for name in takes}
+
+        for name, take in alternate(
+            {name: self._fresh(take) for name, take in takes.items()},
+            rounds=rounds,
+        ):
+            taken[name].append(take)
+
+        statements = {
+            name: self._fresh(take, counting=True)().statements
+            for name, take in takes.items()
+            if kinds[name] != "floor"
+        }
+
+        return Figure(
+            name=f"bulk-{self.site.vendor}-{self.table}-{self.operation}-{self.rows}",
+            title=f"{DATABASES[self.site.vendor]}: {self.operation} "
+            f"{self.rows:,} {self.table}",
+            unit="ms",
+            goal=GOALS[self.operation] if self.rows == 10_000 else "",
+            note=f"{NOTES[self.operation]} {_costs(taken, statements)}{left_out}",
+            series=[
+                Series(
+                    label=name,
+                    kind=kinds[name],
+                    values=[take.seconds * 1e3 for take in of_one],
+                )
+                for name, of_one in taken.items()
+            ],
+        )
+
+    def _fresh(
+        self, take: Callable[[bool], Take], *, counting: bool = False
+    ) -> Callable[[], Take]:
+        def run() -> Take:
+            self.site.reset(self.table, self.rows, STORED[self.operation])
+
+            return take(counting)
+
+        return run
+
+    def _takes(
+        self, *, with_slow: bool
+    ) -> tuple[dict[str, Callable[[bool], Take]], dict[str, Kind]]:
+        floor = FLOORS[self.operation]
+        takes: dict[str, Callable[[bool], Take]] = {floor: self._floor(self.operation)}
+        kinds: dict[str, Kind] = {floor: "floor"}
+
+        if self.operation == "create":
+            takes["COPY, binary"] = self._floor("copy")
+            kinds["COPY, binary"] = "floor"
+
+        for peer in self.site.peers:
+            if self.operation in peer.asks and (with_slow or not peer.is_slow):
+                ask = peer.asks[self.operation]
+                label = peer.package.replace("==", " ")
+                takes[label], kinds[label] = self._over_http(peer.name, ask), "peer"
+
+        if with_slow:
+            takes["plain DRF"] = self._over_http("drf", PLAIN[self.operation])
+            kinds["plain DRF"] = "peer"
+
+        ours = OURS[self.operation]
+
+        if self.operation == "delete":
+            takes["ours"], kinds["ours"] = self._over_http("ours", ours), "ours"
+        else:
+            minimal = dataclasses.replace(ours, headers=tuple(MINIMAL.items()))
+            takes["ours, minimal"] = self._over_http("ours", minimal)
+            takes["ours, full answer"] = self._over_http("ours", ours)
+            kinds["ours, minimal"] = kinds["ours, full answer"] = "ours"
+
+        if self.site.vendor == "sqlite":
+            takes.pop("COPY, binary", None)
+
+        return takes, kinds
+
+    def _floor(self, how: str) -> Callable[[bool], Take]:
+        return lambda _: self.site.floor(how, self.table, self.rows)
+
+    def _over_http(self, name: str, ask: Ask) -> Callable[[bool], Take]:
+        path = ask.path.format(
+            table=self.table, key=",".join(payloads.KEYS[self.table])
+        )
+        body = payload(
+            self.operation, self.table, self.rows, as_objects=ask.keys_as_objects
+        )
+        asker = self.site.askers[name]
+
+        return lambda counting: asker.take(ask, path, body, counting=counting)
+
+
+FLOORS = {
+    "create": "bulk_create, ready instances",
+    "upsert": "bulk_create(update_conflicts)",
+    "update": "bulk_create(update_conflicts) by id",
+    "delete": "filter(pk__in=…).delete()",
+}
+NOTES = {
+    "create": "Into an empty table.",
+    "upsert": "Every other row is stored, with other values.",
+    "update": "By id; all columns are sent, two to four of them have changed.",
+    "delete": "By id.",
+}
+
+
+def _costs(taken: dict[str, list[Take]], statements: dict[str, int | None]) -> str:
+    told = []
+
+    for name, takes in taken.items():
+        cpu = statistics.median(take.cpu for take in takes)
+        mib = statistics.median(take.mib for take in takes)
+        text = f"«{name}» {cpu * 1e3:,.0f} ms of CPU"
+
+        if name in statements:
+            text += f", {statements[name]:,} statements, + {mib:.0f} MiB"
+
+        told.append(text)
+
+    return f"In the process, beside the database: {'; '.join(told)}."
+
+
+def _extras(site: _Site, scale: Scale) -> list[Figure]:
+    rows = scale.count(10_000)
+    rounds = min(scale.rounds, ROUNDS)
+
+    return [
+        _validation(site, scale.count(2_000), rounds, "transactions"),
+        _bad_rows(site, rows, rounds),
+        _single_row(site, scale.count(SINGLES), rounds),
+    ]
+
+
+def _validation(site: _Site, rows: int, rounds: int, table: str) -> Figure:
+    def take(name: str, how: str) -> Callable[[], float]:
+        query = f"how={how}&table={table}&count={rows}"
+
+        return lambda: site.askers[name].get(f"/floor/validate/?{query}")["seconds"]
+
+    site.reset(table, rows, 0)
+    values: dict[str, list[float]] = {"DRF, many=True": [], "ours": []}
+    takes = {"DRF, many=True": take("drf", "drf"), "ours": take("ours", "ours")}
+
+    for name, seconds in alternate(takes, rounds=rounds):
+        values[name].append(rows / seconds)
+
+    return Figure(
+        name=f"bulk-{site.vendor}-validation",
+        title=f"{DATABASES[site.vendor]}: validation alone",
+        unit="rows per second",
+        better="higher",
+        goal="60 x DRF at least",
+        note=f"{rows:,} {table}, into an empty table, nothing written.",
+        series=[
+            Series(label=name, kind="ours" if name == "ours" else "peer", values=of_one)
+            for name, of_one in values.items()
+        ],
+    )
+
+
+def _bad_rows(site: _Site, rows: int, rounds: int) -> Figure:
+    ask = Ask(
+        "POST", "/ours/{table}/", (("Prefer", "handling=lenient, return=minimal"),)
+    )
+    bodies = {
+        f"ours, {share} % bad": _with_bad("transactions", rows, share)
+        for share in (0, 1, 10, 100)
+    }
+
+    def take(body: bytes) -> Callable[[], Take]:
+        def run() -> Take:
+            site.reset("transactions", rows, 0)
+
+            return site.askers["ours"].take(ask, "/ours/transactions/", body)
+
+        return run
+
+    values: dict[str, list[float]] = {name: [] for name in bodies}
+    takes = {name: take(body) for name, body in bodies.items()}
+
+    for name, taken in alternate(takes, rounds=rounds):
+        values[name].append(taken.seconds * 1e3)
+
+    return Figure(
+        name=f"bulk-{site.vendor}-bad-rows",
+        title=f"{DATABASES[site.vendor]}: bad rows among {rows:,}",
+        unit="ms",
+        goal="10 % of them: 2 x a clean batch at most",
+        note="Lenient: the good rows are stored, each bad one is named in the answer.",
+        series=[
+            Series(label=name, kind="ours", values=of_one)
+            for name, of_one in values.items()
+        ],
+    )
+
+
+def _with_bad(table: str, rows: int, share: int) -> bytes:
+    sent = [payloads.row(table, number, version=1) for number in range(rows)]
+
+    for number in range(rows) if share else ():
+        if number * share % 100 < share:
+            sent[number]["amount"] = "a lot"
+
+    return json.dumps(sent).encode()
+
+
+def _single_row(site: _Site, count: int, rounds: int) -> Figure:
+    names = {"plain DRF": ("drf", "/drf/{}/"), "ours": ("ours", "/ours/{}/")}
+    values: dict[str, list[float]] = {name: [] for name in names}
+    numbers = iter(range(100_000_000))
+    site.reset("transactions", 0, 0)
+
+    def take(name: str, path: str) -> Callable[[], float]:
+        ask, where = Ask("POST", path), path.format("transactions")
+
+        def run() -> float:
+            return statistics.median(
+                site.askers[name]
+                .take(ask, where, _one("transactions", next(numbers)))
+                .seconds
+                for _ in range(count)
+            )
+
+        return run
+
+    takes = {label: take(*where) for label, where in names.items()}
+
+    for run in takes.values():
+        run()
+
+    for name, seconds in alternate(takes, rounds=rounds):
+        values[name].append(seconds * 1e3)
+
+    return Figure(
+        name=f"bulk-{site.vendor}-one-row",
+        title=f"{DATABASES[site.vendor]}: POST of one row",
+        unit="ms",
+        goal="1.05 x plain DRF at most",
+        note=f"An object, not an array; each value is the median of {count} requests.",
+        series=[
+            Series(
+                label=name, kind="ours" if name == "ours" else "floor", values=of_one
+            )
+            for name, of_one in values.items()
+        ],
+    )
+
+
+def _one(table: str, number: int) -> bytes:
+    return json.dumps(payloads.row(table, number)).encode()
