@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from rest_framework import exceptions
@@ -16,8 +16,8 @@ from .bulk.outcome import Counts, Kind, Outcome
 from .bulk.verb import Verb
 from .envelope import Envelope
 from .errors import NotFoundError, UnencodableError
+from .jobs import inputs
 from .jobs.crash_points import Point, reached
-from .jobs.submit import InputReader
 from .jobs.work import Budget, Step, Tally, WorkRefusedError, register
 from .target import target_of
 
@@ -38,7 +38,7 @@ class BulkWork:
     """A bulk operation, a batch at a time: the Work of jobs of kind `async_…`."""
 
     def __init__(self, job: Job) -> None:
-        self._job_id = job.pk
+        self._input = inputs.of(job)
         self._envelope = Envelope(**job.spec["envelope"])
         self._dialect = rows.Dialect.from_dict(job.spec["dialect"])
 
@@ -62,8 +62,8 @@ class BulkWork:
 
     def _step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         position = rows.Position.from_dict(cursor)
-        reader = InputReader(self._job_id, position.offset, using=self.using)
-        read = rows.read(cast("BinaryIO", reader), self._dialect, position)
+        stream = self._input.open(position.offset)
+        read = rows.read(stream, self._dialect, position)
         outcomes: list[Outcome] = []
         done = False
 

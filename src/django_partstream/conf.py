@@ -9,20 +9,24 @@ import dataclasses
 import difflib
 import functools
 import os
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ("QueueName", "Settings", "current", "problems")
 
 QueueName = Literal["embedded", "database", "arq"]
 
 MIB = 1024 * 1024
+
+#: Headers that no job may keep.
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+#: The states in which a job is kept.
+FINISHED = ("SUCCESS", "FAILURE", "CANCELLED")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,17 @@ class Settings:
     poll_seconds: float = 5.0
     #: Unfinished jobs of one user; one more is answered 429.
     jobs_per_user: int = 20
-    #: How long a finished job, its input and its outcome are kept.
-    result_ttl_seconds: float = 7 * 86400.0
+    #: How long a finished job, its input and its outcome are kept: for all, or a dict
+    #: with a number for each of SUCCESS, FAILURE and CANCELLED.
+    result_ttl_seconds: float | Mapping[str, float] = 7 * 86400.0
+    #: How long a request may be held that asks for it with `Prefer: wait=N`.
+    max_wait_seconds: float = 30.0
+    #: The alias in STORAGES that inputs of jobs go to, which must be private and
+    #: shared by all hosts; None: they go to the database.
+    input_storage: str | None = None
+    #: Headers of the request that a view may read again in a worker, beside Accept
+    #: and Accept-Language. Never credentials.
+    job_headers: tuple[str, ...] = ()
 
     chunk_size: int = 2
     max_chunk_size: int = 100
@@ -108,7 +121,7 @@ def current() -> Settings:
     if "queue" not in values and values.get("redis_url"):
         values["queue"] = "arq"
 
-    for name in ("ignore_receivers", "socket_headers"):
+    for name in ("ignore_receivers", "job_headers", "socket_headers"):
         if name in values:
             values[name] = tuple(values[name])
 
@@ -156,21 +169,9 @@ def _problem(key: str, value: Any) -> str | None:
 
 def _expected(key: str, value: Any) -> str | None:
     """What should stand there; None where `value` will do."""
-    if key == "QUEUE":
-        names = get_args(QueueName)
-        return None if value in names else f"one of {', '.join(map(repr, names))}"
-
-    if key == "REDIS_URL":
-        return None if value is None or isinstance(value, str) else "a URL or None"
-
-    if key == "CONNECTION_SETUP":
-        if value is None or isinstance(value, str) or callable(value):
-            return None
-
-        return "a function of (request, connection), or its dotted path"
-
-    if key in ("IGNORE_RECEIVERS", "SOCKET_HEADERS"):
-        return None if _are_names(value) else "a list of names"
+    if key in EXPECTED:
+        expected, will_do = EXPECTED[key]
+        return None if will_do(value) else expected
 
     seconds = key.endswith("_SECONDS")
     number = (int, float) if seconds else int
@@ -181,10 +182,50 @@ def _expected(key: str, value: Any) -> str | None:
     return None
 
 
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
 def _are_names(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) for item in value
     )
+
+
+def _are_harmless_names(value: Any) -> bool:
+    return _are_names(value) and not CREDENTIALS & {name.lower() for name in value}
+
+
+def _is_ttl(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.keys() == set(FINISHED) and all(map(_is_ttl, value.values()))
+
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+#: What is expected of a key that is not simply a number, and what will do.
+EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "QUEUE": (
+        f"one of {', '.join(map(repr, get_args(QueueName)))}",
+        lambda value: value in get_args(QueueName),
+    ),
+    "REDIS_URL": ("a URL or None", _is_text_or_none),
+    "CONNECTION_SETUP": (
+        "a function of (request, connection), or its dotted path",
+        lambda value: _is_text_or_none(value) or callable(value),
+    ),
+    "INPUT_STORAGE": ("the name of a storage in STORAGES, or None", _is_text_or_none),
+    "IGNORE_RECEIVERS": ("a list of names", _are_names),
+    "SOCKET_HEADERS": ("a list of names", _are_names),
+    "JOB_HEADERS": (
+        "a list of names, and none of credentials",
+        _are_harmless_names,
+    ),
+    "RESULT_TTL_SECONDS": (
+        f"seconds above zero, or a dict of them for {', '.join(FINISHED)}",
+        _is_ttl,
+    ),
+}
 
 
 def _reload(*, setting: str, **_: Any) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import io
+import json
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,7 +20,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
-from .errors import NotFoundError
+from . import conf
+from .errors import JobUnavailableError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Envelope", "same_rows")
 
-#: Headers that a view may read again in a worker.
+#: Headers that a view may always read again in a worker; beside them `JOB_HEADERS`.
 KEPT_HEADERS = ("accept", "accept-language")
 
 
@@ -46,10 +48,15 @@ class Envelope:
     headers: Mapping[str, str]
     language: str | None
     time_zone: str
+    #: What the view's `job_context` gave.
+    context: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, request: Request) -> Self:
-        """The envelope of a request in flight."""
+    def of(cls, view: Any, request: Request) -> Self:
+        """The envelope of a request in flight to this view.
+
+        Raises JobUnavailableError where the view's `job_context` is no JSON.
+        """
         return cls(
             method=request.method or "POST",
             path=request.path_info,
@@ -57,11 +64,12 @@ class Envelope:
             origin=f"{request.scheme}://{request.get_host()}",
             headers={
                 name: request.headers[name]
-                for name in KEPT_HEADERS
+                for name in (*KEPT_HEADERS, *conf.current().job_headers)
                 if name in request.headers
             },
             language=translation.get_language(),
             time_zone=timezone.get_current_timezone_name(),
+            context=_context(view, request),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,8 +90,9 @@ class Envelope:
         """The view that this request went to, ready to be asked for its queryset and
         serializer as `user` (None: anonymous).
 
-        Authentication is not run, permissions are: raises what the view's
-        `check_permissions` raises. Raises NotFoundError where the address is gone.
+        Authentication is not run; the view's `restore_job_context` is, and then its
+        permissions: raises what its `check_permissions` raises. Raises NotFoundError
+        where the address is gone.
         """
         try:
             match = resolve(self.path)
@@ -113,6 +122,10 @@ class Envelope:
         request.version, request.versioning_scheme = view.determine_version(
             request, *match.args, **match.kwargs
         )
+
+        if self.context is not None:
+            view.restore_job_context(self.context)
+
         view.check_permissions(request)
 
         return view
@@ -143,6 +156,30 @@ class Envelope:
         request._dont_enforce_csrf_checks = True
 
         return request
+
+
+def _context(view: Any, request: Request) -> dict[str, Any] | None:
+    give = getattr(view, "job_context", None)
+
+    if give is None:
+        return None
+
+    context = give(request)
+    name = type(view).__name__
+
+    if not hasattr(view, "restore_job_context"):
+        raise JobUnavailableError(
+            f"{name} has job_context() but no restore_job_context(context), which "
+            "would take it up in the worker. Add it."
+        )
+
+    try:
+        # As it will come back.
+        return dict(json.loads(json.dumps(context)))
+    except (TypeError, ValueError) as error:
+        raise JobUnavailableError(
+            f"{name}.job_context() must return a dict that JSON can hold: {error}."
+        ) from error
 
 
 def same_rows(one: QuerySet[Any], other: QuerySet[Any]) -> bool:

@@ -18,9 +18,13 @@ __all__ = (
     "CursorExpiredError",
     "CursorInvalidError",
     "EmptyUploadError",
+    "IdempotencyConflictError",
+    "IdempotencyKeyError",
+    "IdempotencyMismatchError",
     "InvalidJSONError",
     "InvalidRowsError",
     "JobUnavailableError",
+    "JobUnfinishedError",
     "NotCSVError",
     "NotFoundError",
     "PartOptionError",
@@ -30,6 +34,7 @@ __all__ = (
     "PlanError",
     "QueryTooLongError",
     "TooLargeError",
+    "TooManyJobsError",
     "TooManyRowsError",
     "TooManyStreamsError",
     "UndecodableError",
@@ -206,6 +211,43 @@ class BusyError(PartstreamError):
     status = 503
     #: Seconds.
     retry_after = 1
+
+
+class TooManyJobsError(PartstreamError):
+    """One user has too many unfinished jobs."""
+
+    code = "too_many_jobs"
+    status = 429
+    retry_after = 5
+
+
+class IdempotencyKeyError(BadRequestError):
+    """The Idempotency-Key cannot be used."""
+
+    code = "invalid_idempotency_key"
+
+
+class IdempotencyMismatchError(PartstreamError):
+    """This Idempotency-Key came with another request. Take a new one for this."""
+
+    code = "idempotency_mismatch"
+    status = 422
+
+
+class IdempotencyConflictError(PartstreamError):
+    """A request with this Idempotency-Key is being answered. Ask again."""
+
+    code = "idempotency_conflict"
+    status = 409
+    retry_after = 1
+
+
+class JobUnfinishedError(PartstreamError):
+    """The job has not ended yet."""
+
+    code = "job_unfinished"
+    status = 409
+    retry_after = 5
 
 
 class JobUnavailableError(PartstreamError):

@@ -115,6 +115,9 @@ class Job(models.Model):
 
     input_bytes = models.PositiveBigIntegerField(default=0)
     input_sha256 = models.CharField(max_length=64, blank=True, default="")
+    #: Where it is when it is not in `inputs`: an alias of STORAGES, and a name there.
+    input_storage = models.CharField(max_length=100, blank=True, default="")
+    input_name = models.CharField(max_length=200, blank=True, default="")
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

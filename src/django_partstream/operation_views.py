@@ -13,10 +13,10 @@ from . import results
 from .errors import BadRequestError, NotFoundError
 from .jobs import progress, states
 from .models import Job, State
-from .operations import job_addresses
 from .renderers import CSVRenderer, EventRenderer, NDJSONRenderer, PageRenderer
 from .responses import ProblemMixin
 from .streamable import AsyncView, StreamableView, is_asgi
+from .submission import job_addresses
 
 if TYPE_CHECKING:
     from uuid import UUID

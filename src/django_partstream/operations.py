@@ -5,26 +5,23 @@ from __future__ import annotations
 import random
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
-from uuid import UUID
 
 from django.db import DatabaseError, connections, transaction
-from django.urls import NoReverseMatch, reverse
-from rest_framework.response import Response
 
 from . import answers, conf, uploads
 from .bulk import rows
 from .bulk.operation import operation_on
 from .bulk.refusals import is_transient
 from .bulk_work import kind_of
-from .envelope import Envelope, same_rows
-from .errors import BusyError, JobUnavailableError, TooManyRowsError
+from .errors import BusyError, TooManyRowsError
 from .intent import read_body, read_intent
-from .jobs.submit import submit
+from .submission import submit_work
 from .target import target_of
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
+    from rest_framework.response import Response
 
     from .bulk.operation import Operation
     from .bulk.outcome import Outcome
@@ -32,10 +29,7 @@ if TYPE_CHECKING:
     from .bulk.verb import Verb
     from .intent import Intent
 
-__all__ = ("answer", "job_addresses")
-
-#: Seconds that a client should wait before it asks for a job's status.
-RETRY_AFTER = 1
+__all__ = ("answer",)
 
 #: How often a transaction of ours is tried that others have got in the way of, and
 #: the longest pause before the second try, in seconds; it doubles.
@@ -62,7 +56,7 @@ def answer(view: Any, request: Request, verb: Verb) -> HttpResponseBase:
         inspection = uploads.inspect(body, operation, spool)
 
         if _becomes_a_job(view, intent, inspection.rows):
-            return _submit(view, request, intent, inspection, spool)
+            return _submit(view, request, intent, operation, inspection, spool)
 
         return _write(view, target, operation, intent, inspection, spool)
 
@@ -148,89 +142,24 @@ def _submit(
     view: Any,
     request: Request,
     intent: Intent,
+    operation: Operation,
     inspection: rows.Inspection,
     spool: BinaryIO,
 ) -> Response:
-    user = request.user if getattr(request.user, "is_authenticated", False) else None
-    envelope = Envelope.of(request)
-    _check_rebuilt(view, envelope, user)
-    # Before anything is written: they may not be mounted.
-    job_addresses(UUID(int=0))
+    update_fields = intent.update_fields
 
-    job = submit(
+    return submit_work(
+        view,
+        request,
         kind=kind_of(intent.verb),
-        owner=user,
         spec={
-            "envelope": envelope.as_dict(),
             "dialect": inspection.dialect.as_dict(),
+            "columns": list(operation.csv_columns()[0]),
             "verb": intent.verb.value,
             "unique_fields": list(intent.unique_fields),
-            "update_fields": (
-                None if intent.update_fields is None else list(intent.update_fields)
-            ),
+            "update_fields": None if update_fields is None else list(update_fields),
         },
         total=inspection.rows,
+        preferences=intent.preferences,
         stream=spool,
     )
-    addresses = job_addresses(job.pk)
-    response = Response(
-        {
-            "message": f"{_noun(intent)} of {job.total} rows accepted",
-            "task_id": str(job.pk),
-            "total_items": job.total,
-            **addresses,
-        },
-        status=202,
-    )
-    response["Location"] = addresses["status_url"]
-    response["Retry-After"] = str(RETRY_AFTER)
-
-    if intent.preferences.respond_async:
-        response["Preference-Applied"] = "respond-async"
-
-    return response
-
-
-def _noun(intent: Intent) -> str:
-    return kind_of(intent.verb).removeprefix("async_").capitalize()
-
-
-def job_addresses(job_id: Any) -> dict[str, str]:
-    """Where a job is to be asked for. Raises JobUnavailableError where the job views
-    are not mounted."""
-    try:
-        return {
-            f"{name}_url": reverse(f"partstream:operation-{name}", args=[job_id])
-            for name in ("status", "events", "results")
-        }
-    except NoReverseMatch as error:
-        raise JobUnavailableError(
-            'The job views are not mounted. Add path("api/", '
-            'include("django_partstream.urls")) to the URLconf.'
-        ) from error
-
-
-def _check_rebuilt(view: Any, envelope: Envelope, user: Any) -> None:
-    """The worker's view must see the rows that this one sees, no others."""
-    try:
-        rebuilt = envelope.view(user)
-        same = same_rows(
-            view.filter_queryset(view.get_queryset()),
-            rebuilt.filter_queryset(rebuilt.get_queryset()),
-        )
-    except Exception as error:
-        # Whatever the view's own code raises when this request is not there.
-        raise JobUnavailableError(
-            f"{type(view).__name__} cannot be rebuilt for a job: "
-            f"{type(error).__name__}: {error}. What it permits and which rows it "
-            "gives must follow from the user, the address and the query string alone, "
-            "not from credentials, other headers or middleware."
-        ) from error
-
-    if not same:
-        raise JobUnavailableError(
-            f"{type(view).__name__}.get_queryset() gives other rows in a job than in "
-            "this request: it depends on more than the user, the address and the "
-            "query string. Let it depend on these, or send at most "
-            f"{_sync_max_rows(view)} rows at once without Prefer: respond-async."
-        )

@@ -30,6 +30,13 @@ class Preferences:
         return "respond-async" in self.values
 
     @property
+    def wait(self) -> int | None:
+        """Seconds for which the client would wait; None where it does not say."""
+        value = self.values.get("wait", "")
+
+        return int(value) if value.isascii() and value.isdecimal() else None
+
+    @property
     def minimal(self) -> bool:
         return self.values.get("return") == "minimal"
 

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
+import dataclasses
 import logging
-import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from asgiref.sync import async_to_sync
-from django.db import reset_queries, transaction
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connections, router, transaction
 
-from django_partstream.models import Job, JobInput
+from django_partstream import conf
+from django_partstream.errors import IdempotencyMismatchError, TooManyJobsError
+from django_partstream.models import Job, State
 
-from . import observer, states
+from . import inputs, observer, states
 from .crash_points import Point, reached
+from .inputs import PIECE_BYTES, InputReader
 from .queue import get_queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-__all__ = ("PIECE_BYTES", "InputReader", "submit")
+__all__ = (
+    "PIECE_BYTES",
+    "InputReader",
+    "KeyTakenError",
+    "Once",
+    "earlier",
+    "submit",
+)
 
 logger = logging.getLogger(__name__)
 
-PIECE_BYTES = 1024 * 1024
+UNFINISHED = tuple(state for state in State if not state.terminal)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """An `Idempotency-Key`, and the request that came with it. SHA-256 in hex."""
+
+    #: Of the key and whose it is.
+    key: str
+    request: str
+
+
+class KeyTakenError(Exception):
+    """Somebody was faster with this key."""
 
 
 def submit(
@@ -35,45 +57,98 @@ def submit(
     spec: Mapping[str, Any],
     total: int,
     stream: BinaryIO | None = None,
+    once: Once | None = None,
 ) -> Job:
     """Write a job with its input, and hand it to the queue when that is committed.
 
     `owner` is a saved user or None; `spec` is JSON for the work; `total` is in rows.
     The input is copied in pieces. What is rolled back leaves nothing. When the queue
     cannot be reached the job still exists, and a sweeper hands it out later.
+
+    Raises TooManyJobsError where the owner has `JOBS_PER_USER` unfinished ones, and
+    KeyTakenError where there is a job of `once` by now.
     """
     using = states.jobs().db
+    job = Job(kind=kind, owner=owner, spec=dict(spec), total=total)
 
-    with transaction.atomic(using=using):
-        job = Job(kind=kind, owner=owner, spec=dict(spec), total=total)
-        job.save(using=using, force_insert=True)
-        reached(Point.ROW_WRITTEN)
+    if once is not None:
+        job.idempotency_key, job.request_sha256 = once.key, once.request
 
-        if stream is not None:
-            _store(job, stream, using)
-            reached(Point.INPUT_WRITTEN)
+    try:
+        with transaction.atomic(using=using):
+            _take_turns(owner, using)
+            _insert(job, using)
+            _check_quota(owner)
+            reached(Point.ROW_WRITTEN)
 
-        transaction.on_commit(lambda: _hand_out_new(job.pk), using=using)
+            if stream is not None:
+                inputs.keep(job, stream)
+                reached(Point.INPUT_WRITTEN)
+
+            transaction.on_commit(lambda: _hand_out_new(job.pk), using=using)
+    except BaseException:
+        inputs.discard(job)
+        raise
 
     return job
 
 
-def _store(job: Job, stream: BinaryIO, using: str) -> None:
-    digest = hashlib.sha256()
-    start = 0
+def _insert(job: Job, using: str) -> None:
+    try:
+        with transaction.atomic(using=using):
+            job.save(using=using, force_insert=True)
+    except IntegrityError as error:
+        if job.idempotency_key is None:
+            raise
 
-    while piece := stream.read(PIECE_BYTES):
-        # With DEBUG on, Django would keep every piece as SQL text.
-        reset_queries()
-        digest.update(piece)
-        JobInput.objects.using(using).create(
-            job=job, start=start, size=len(piece), data=zlib.compress(piece, 1)
+        raise KeyTakenError from error
+
+
+def _take_turns(owner: Any, using: str) -> None:
+    """One submission of an owner at a time, until it is committed: else two that come
+    together would not be counted by each other."""
+    users = get_user_model()
+    features = connections[using].features
+
+    if owner is None or router.db_for_write(users) not in (None, using):
+        return
+
+    # Without a key in it, it does not get in the way of rows that refer to the user.
+    # SQLite has one writer at a time anyway.
+    list(
+        users._base_manager.using(using)
+        .select_for_update(no_key=features.has_select_for_no_key_update)
+        .filter(pk=owner.pk)
+        .values_list("pk")
+    )
+
+
+def _check_quota(owner: Any) -> None:
+    if owner is None:
+        return
+
+    limit = conf.current().jobs_per_user
+    count = states.jobs().filter(owner=owner, state__in=UNFINISHED).count()
+
+    if count > limit:
+        raise TooManyJobsError(
+            f"You have {limit} unfinished jobs, which is all that one user may have. "
+            "Wait until one has ended, or cancel one.",
+            extra={"limit": limit},
         )
-        start += len(piece)
 
-    job.input_bytes = start
-    job.input_sha256 = digest.hexdigest()
-    job.save(using=using, update_fields=["input_bytes", "input_sha256"])
+
+def earlier(once: Once) -> Job | None:
+    """The job that was submitted with this key; None where there is none.
+
+    Raises IdempotencyMismatchError where it was another request.
+    """
+    job = states.jobs().defer("cursor").filter(idempotency_key=once.key).first()
+
+    if job is not None and job.request_sha256 != once.request:
+        raise IdempotencyMismatchError
+
+    return job
 
 
 def _hand_out_new(job_id: UUID) -> None:
@@ -96,34 +171,3 @@ def _hand_out_new(job_id: UUID) -> None:
             extra={"job_id": str(job_id)},
         )
         observer.notify(observer.JobEvent(kind="unpublished", job_id=job_id))
-
-
-class InputReader(io.RawIOBase):
-    """A job's input from some byte on, a piece at a time."""
-
-    def __init__(self, job_id: UUID, offset: int, *, using: str) -> None:
-        self._pieces = JobInput.objects.using(using).filter(job_id=job_id)
-        self._at = offset
-        self._piece = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._piece:
-            self._piece = self._fetch()
-
-        taken = self._piece[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._piece = self._piece[len(taken) :]
-        self._at += len(taken)
-
-        return len(taken)
-
-    def _fetch(self) -> bytes:
-        piece = self._pieces.filter(start__lte=self._at).order_by("-start").first()
-
-        if piece is None or self._at >= piece.start + piece.size:
-            return b""
-
-        return zlib.decompress(piece.data)[self._at - piece.start :]

@@ -1,0 +1,180 @@
+"""The input of a job: kept in the database with it, or in a storage of Django's."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+
+from django.core.files import File
+from django.core.files.storage import storages
+from django.db import reset_queries
+
+from django_partstream import conf
+from django_partstream.models import JobInput
+
+from . import states
+from .work import WorkRefusedError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.core.files.storage import Storage
+
+    from django_partstream.models import Job
+
+__all__ = ("FOLDER", "PIECE_BYTES", "Input", "InputReader", "discard", "keep", "of")
+
+PIECE_BYTES = 1024 * 1024
+
+#: In a storage, the inputs of all jobs, each under its job's id.
+FOLDER = "partstream-inputs"
+
+
+class Input(Protocol):
+    """A job's input, for the length of a slice."""
+
+    def open(self, offset: int) -> BinaryIO:
+        """The bytes from `offset` on; one reader at a time."""
+        ...
+
+
+def keep(job: Job, stream: BinaryIO) -> None:
+    """Copy the stream, piece by piece, to where inputs are kept; the job's row, which
+    exists, says where. For a storage the stream must be seekable."""
+    alias = conf.current().input_storage
+
+    if alias is None:
+        _keep_in_database(job, stream)
+    else:
+        _keep_in_storage(job, stream, alias)
+
+    job.save(
+        using=states.jobs().db,
+        update_fields=["input_bytes", "input_sha256", "input_storage", "input_name"],
+    )
+
+
+def _keep_in_database(job: Job, stream: BinaryIO) -> None:
+    digest = hashlib.sha256()
+    start = 0
+
+    while piece := stream.read(PIECE_BYTES):
+        # With DEBUG on, Django would keep every piece as SQL text.
+        reset_queries()
+        digest.update(piece)
+        JobInput.objects.using(states.jobs().db).create(
+            job=job, start=start, size=len(piece), data=zlib.compress(piece, 1)
+        )
+        start += len(piece)
+
+    job.input_bytes = start
+    job.input_sha256 = digest.hexdigest()
+
+
+def _keep_in_storage(job: Job, stream: BinaryIO, alias: str) -> None:
+    start = stream.tell()
+    job.input_bytes, job.input_sha256 = _measure(stream)
+    stream.seek(start)
+    job.input_storage = alias
+    job.input_name = storages[alias].save(f"{FOLDER}/{job.pk}", File(stream))
+
+
+def _measure(stream: Any) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+
+    while piece := stream.read(PIECE_BYTES):
+        digest.update(piece)
+        size += len(piece)
+
+    return size, digest.hexdigest()
+
+
+def of(job: Job) -> Input:
+    """The input of this job.
+
+    Raises WorkRefusedError where it is gone or not what was sent; one in the database
+    cannot be.
+    """
+    if not job.input_name:
+        return _InDatabase(job.pk)
+
+    return _InStorage(job)
+
+
+def discard(job: Job) -> None:
+    """Delete the input that the job has in a storage, if it has one."""
+    if job.input_name:
+        storages[job.input_storage].delete(job.input_name)
+
+
+class _InDatabase:
+    def __init__(self, job_id: UUID) -> None:
+        self._job_id = job_id
+
+    def open(self, offset: int) -> BinaryIO:
+        reader = InputReader(self._job_id, offset, using=states.jobs().db)
+
+        return cast("BinaryIO", reader)
+
+
+class _InStorage:
+    """Opened once: a remote storage fetches the whole file for that."""
+
+    def __init__(self, job: Job) -> None:
+        storage: Storage = storages[job.input_storage]
+
+        try:
+            self._file: Any = storage.open(job.input_name, "rb")
+        except FileNotFoundError as error:
+            raise WorkRefusedError(
+                "The input of this job is no longer in its storage. Send it again."
+            ) from error
+
+        if _measure(self._file) != (job.input_bytes, job.input_sha256):
+            self._file.close()
+            raise WorkRefusedError(
+                "The input of this job was changed in its storage. Send it again."
+            )
+
+    def open(self, offset: int) -> BinaryIO:
+        self._file.seek(offset)
+
+        return cast("BinaryIO", self._file)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+class InputReader(io.RawIOBase):
+    """An input in the database from some byte on, a piece at a time."""
+
+    def __init__(self, job_id: UUID, offset: int, *, using: str) -> None:
+        self._pieces = JobInput.objects.using(using).filter(job_id=job_id)
+        self._at = offset
+        self._piece = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._piece:
+            self._piece = self._fetch()
+
+        taken = self._piece[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._piece = self._piece[len(taken) :]
+        self._at += len(taken)
+
+        return len(taken)
+
+    def _fetch(self) -> bytes:
+        piece = self._pieces.filter(start__lte=self._at).order_by("-start").first()
+
+        if piece is None or self._at >= piece.start + piece.size:
+            return b""
+
+        return zlib.decompress(piece.data)[self._at - piece.start :]

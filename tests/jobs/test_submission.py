@@ -1,0 +1,404 @@
+"""A request becomes a job: once for a key, up to a quota, waited for on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.core.files.storage import storages
+from django.db import connection, connections
+from django.test import AsyncClient, Client
+
+from django_partstream.jobs import states
+from django_partstream.jobs.database_queue import DatabaseQueue
+from django_partstream.jobs.execute import Pace, run_slice
+from django_partstream.models import Job, JobInput, State
+from tests.app.models import Contract
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+ROWS = [{"number": "C1", "year": 2024}, {"number": "C2", "year": 2025}]
+ADDRESS = "/api/contracts/"
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+def post(
+    client: Client, body: Any = ROWS, address: str = ADDRESS, **headers: str
+) -> Any:
+    return client.post(
+        address,
+        json.dumps(body),
+        content_type="application/json",
+        headers={"Prefer": "respond-async"}
+        | {name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+def run(job_id: Any) -> None:
+    run_slice(
+        job_id,
+        worker="test:1",
+        pace=Pace(),
+        stopping=lambda: False,
+        on_change=lambda job: None,
+    )
+
+
+@pytest.fixture
+def ann(client: Client) -> Any:
+    user = get_user_model().objects.create_user("ann")
+    client.force_login(user)
+
+    return user
+
+
+@contextlib.contextmanager
+def a_worker() -> Iterator[None]:
+    """A thread that works on whatever job comes."""
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stop.wait(0.01):
+                if (job_id := states.waiting()) is not None:
+                    run(job_id)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+
+        try:
+            yield
+        finally:
+            stop.set()
+            working.result()
+
+
+def at_once(count: int, ask: Callable[[int], Any]) -> list[Any]:
+    """What `ask` returns in so many threads that begin together."""
+    barrier = threading.Barrier(count)
+
+    def asked(number: int) -> Any:
+        try:
+            barrier.wait()
+            return ask(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return [*pool.map(asked, range(count))]
+
+
+# Transactions
+
+
+def test_a_request_that_is_rolled_back_leaves_no_job(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    client.raise_request_exception = False
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.jobs.middleware.FailsInside"]
+
+    assert post(client, x_fail="yes").status_code == 500
+    assert not Job.objects.exists()
+    assert not JobInput.objects.exists()
+
+    assert post(client).status_code == 202
+    assert Job.objects.count() == JobInput.objects.count() == 1
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_the_job_is_handed_out_after_the_requests_transaction(
+    client: Client, monkeypatch: pytest.MonkeyPatch, atomic: bool
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
+
+    job_id = post(client).json()["task_id"]
+
+    assert Job.objects.get(pk=job_id).dispatches == 1
+
+
+# Idempotency
+
+
+@pytest.mark.parametrize("key", [KEY, f'"{KEY}"'])
+def test_a_replay_is_answered_with_the_same_job(client: Client, key: str) -> None:
+    first = post(client, Idempotency_Key=key)
+    again = post(client, Idempotency_Key=KEY)
+
+    assert first.status_code == again.status_code == 202
+    assert first.json() == again.json()
+    assert first["Location"] == again["Location"]
+    assert "Idempotency-Replayed" not in first
+    assert again["Idempotency-Replayed"] == "true"
+    assert Job.objects.count() == 1
+
+
+def test_a_finished_job_is_replayed_too(client: Client, ann: Any) -> None:
+    first = post(client, Idempotency_Key="1")
+    run(first.json()["task_id"])
+
+    again = post(client, Idempotency_Key="1")
+
+    assert again.status_code == 202
+    assert again.json() == first.json()
+    assert Contract.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "address"),
+    [
+        (ROWS[:1], ADDRESS),
+        (ROWS, f"{ADDRESS}?unique_fields=number"),
+        (ROWS, "/api/few-contracts/"),
+    ],
+)
+def test_another_request_with_the_key_is_refused(
+    client: Client, body: Any, address: str
+) -> None:
+    post(client, Idempotency_Key=KEY)
+
+    refused = post(client, body, address, Idempotency_Key=KEY)
+
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "idempotency_mismatch"
+    assert refused.json()["detail"] == (
+        "This Idempotency-Key came with another request. Take a new one for this."
+    )
+    assert Job.objects.count() == 1
+
+
+def test_two_users_never_meet_each_others_keys(client: Client, ann: Any) -> None:
+    bobs = Client()
+    bobs.force_login(get_user_model().objects.create_user("bob"))
+
+    one = post(client, Idempotency_Key=KEY)
+    other = post(bobs, ROWS[:1], Idempotency_Key=KEY)
+    nobodys = post(Client(), ROWS[:1], Idempotency_Key=KEY)
+
+    assert [r.status_code for r in (one, other, nobodys)] == [202, 202, 202]
+    assert len({r.json()["task_id"] for r in (one, other, nobodys)}) == 3
+
+
+def test_an_anonymous_key_is_as_hard_to_guess_as_a_jobs_id(client: Client) -> None:
+    refused = post(client, Idempotency_Key="order-1")
+
+    assert refused.status_code == 400
+    assert refused.json()["code"] == "invalid_idempotency_key"
+    assert refused.json()["detail"] == (
+        "The Idempotency-Key of an anonymous request must have 32 characters or more, "
+        "for example a random UUID: whoever knows it is answered with the job."
+    )
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, "caf\xe9"])
+def test_a_key_that_is_none_is_refused(client: Client, ann: Any, key: str) -> None:
+    refused = post(client, Idempotency_Key=key)
+
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == (
+        "The Idempotency-Key must have 1 to 255 printable ASCII characters."
+    )
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_of_many_that_come_at_once_one_becomes_the_job(
+    monkeypatch: pytest.MonkeyPatch, atomic: bool
+) -> None:
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
+
+    answers = at_once(6, lambda _: post(Client(), Idempotency_Key=KEY))
+
+    # 409 where a transaction cannot see what another one wrote: it is asked again.
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert len({answer.json()["task_id"] for answer in accepted}) == 1
+    replayed = [answer.get("Idempotency-Replayed") for answer in accepted]
+    assert replayed.count(None) == 1
+    assert Job.objects.count() == JobInput.objects.count() == 1
+
+
+def test_of_two_payloads_that_come_at_once_one_is_refused() -> None:
+    answers = at_once(
+        2, lambda number: post(Client(), ROWS[number:], Idempotency_Key=KEY)
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [202, 422]
+    assert Job.objects.count() == 1
+
+
+# Quotas
+
+
+def test_more_unfinished_jobs_than_a_user_may_have_are_refused(
+    client: Client, ann: Any, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"JOBS_PER_USER": 2}
+    first = post(client).json()["task_id"]
+    key = str(uuid.uuid4())
+    post(client, Idempotency_Key=key)
+
+    refused = post(client)
+
+    assert refused.status_code == 429
+    assert refused["Retry-After"] == "5"
+    assert refused.json()["code"] == "too_many_jobs"
+    assert refused.json()["detail"] == (
+        "You have 2 unfinished jobs, which is all that one user may have. Wait until "
+        "one has ended, or cancel one."
+    )
+    # What came before is no further job.
+    assert post(client, Idempotency_Key=key).status_code == 202
+    run(first)
+    assert post(client).status_code == 202
+    assert Job.objects.count() == JobInput.objects.count() == 3
+
+
+def test_nobody_slips_past_the_quota_by_asking_at_once(settings: Any) -> None:
+    settings.PARTSTREAM = {"JOBS_PER_USER": 3}
+    user = get_user_model().objects.create_user("ann")
+    clients = [Client() for _ in range(8)]
+
+    for client in clients:
+        client.force_login(user)
+
+    answers = at_once(8, lambda number: post(clients[number]))
+
+    assert sorted(answer.status_code for answer in answers) == [202] * 3 + [429] * 5
+    assert Job.objects.count() == 3
+
+
+# Waiting
+
+
+def test_a_job_that_ends_in_time_is_answered_with_its_outcome(client: Client) -> None:
+    with a_worker():
+        response = post(client, Prefer="respond-async, wait=20")
+
+    assert response.status_code == 200
+    assert response["Preference-Applied"] == "respond-async, wait=20"
+    assert response["Content-Location"] == response.json()["status_url"]
+    assert "Location" not in response
+    assert response.json()["state"] == "SUCCESS"
+    assert response.json()["result"]["created_count"] == 2
+
+
+def test_one_that_outlasts_it_is_accepted(client: Client) -> None:
+    response = post(client, Prefer="respond-async, wait=1")
+
+    assert response.status_code == 202
+    assert response["Preference-Applied"] == "respond-async, wait=1"
+    assert response["Location"] == response.json()["status_url"]
+
+
+def test_waiting_is_outside_the_requests_transaction(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    with a_worker():
+        response = post(client, Prefer="respond-async, wait=20")
+
+    assert response.json()["state"] == "SUCCESS"
+
+
+def test_nobody_waits_longer_than_the_server_likes(
+    client: Client, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"MAX_WAIT_SECONDS": 0.05}
+
+    assert post(client, Prefer="respond-async, wait=3600").status_code == 202
+
+
+async def test_under_asgi_no_thread_waits(async_client: AsyncClient) -> None:
+    stop = asyncio.Event()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(DatabaseQueue().work(stop, concurrency=1))
+
+        response = await async_client.post(
+            ADDRESS,
+            json.dumps(ROWS),
+            content_type="application/json",
+            headers={"Prefer": "respond-async, wait=20"},
+        )
+        stop.set()
+
+    assert response.status_code == 200
+    assert response.json()["state"] == "SUCCESS"
+    # The test client leaves the request's thread its connection.
+    await sync_to_async(connections.close_all)()
+
+
+# Inputs
+
+
+@pytest.fixture
+def vault(settings: Any, tmp_path: Path) -> Path:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "vault": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "vault"},
+        },
+    }
+    settings.PARTSTREAM = {"INPUT_STORAGE": "vault"}
+
+    return tmp_path / "vault"
+
+
+def test_the_input_may_lie_in_a_storage(client: Client, vault: Path) -> None:
+    job = Job.objects.get(pk=post(client).json()["task_id"])
+
+    assert not JobInput.objects.exists()
+    assert (vault / "partstream-inputs" / str(job.pk)).stat().st_size == job.input_bytes
+    run(job.pk)
+    assert Contract.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (Path.unlink, "The input of this job is no longer in its storage."),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-2]),
+            "The input of this job was changed in its storage.",
+        ),
+        (
+            lambda path: path.write_bytes(path.read_bytes().replace(b"C1", b"C9")),
+            "The input of this job was changed in its storage.",
+        ),
+    ],
+)
+def test_an_input_that_was_spoilt_is_not_worked_on(
+    client: Client, vault: Path, spoil: Callable[[Path], Any], message: str
+) -> None:
+    job_id = post(client).json()["task_id"]
+    spoil(vault / "partstream-inputs" / job_id)
+
+    run(job_id)
+
+    job = Job.objects.get()
+    assert (job.state, job.message) == (State.FAILURE, f"{message} Send it again.")
+    assert not Contract.objects.exists()
+
+
+def test_a_job_that_is_refused_leaves_nothing_in_the_storage(
+    client: Client, ann: Any, vault: Path, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"INPUT_STORAGE": "vault", "JOBS_PER_USER": 1}
+    post(client)
+
+    assert post(client).status_code == 429
+    assert len(storages["vault"].listdir("partstream-inputs")[1]) == 1
