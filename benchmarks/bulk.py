@@ -107,7 +107,11 @@ class _Site:
                 else projects.sqlite(SETTINGS)
             )
             database = stack.enter_context(opened)
-            environments = {"floor": {}, "ours": {}, "drf": {}} | {
+            environments: dict[str, dict[str, str]] = {
+                "floor": {},
+                "ours": {},
+                "drf": {},
+            } | {
                 peer.name: {"BENCH_PEER": peer.name, "PYTHONPATH": _path(peer)}
                 for peer in peers
             }
