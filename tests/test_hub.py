@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
@@ -60,7 +61,7 @@ async def nothing_remains():
 
     assert hub.running_hubs() == ()
     # A layer may keep tasks for as long as its loop lives; the hub may not.
-    assert [task for task in asyncio.all_tasks() if "Hub." in repr(task)] == []
+    assert [task for task in asyncio.all_tasks() if "Membership." in repr(task)] == []
 
 
 async def until(state):
@@ -97,6 +98,151 @@ async def test_newer_message_replaces_an_unread_one(layer):
 
 def newest(mailbox):
     return mailbox._message
+
+
+class Taking(hub.Mailbox):
+    """Takes what comes while somebody waits, as `took` says."""
+
+    __slots__ = ("came", "took")
+
+    def __init__(self):
+        super().__init__()
+        self.came: list[int] = []
+        self.took: Any = True
+
+    def take(self, message):
+        self.came.append(message["seq"])
+        return self.took
+
+
+async def waiting(mailbox):
+    """Somebody who waits for the mailbox."""
+    task = asyncio.create_task(mailbox.get(SOON))
+    await until(lambda: mailbox._waiter is not None)
+    return task
+
+
+async def test_message_may_be_taken_without_waking_who_waits(layer):
+    mailbox = Taking()
+
+    async with hub.join("job.1", mailbox):
+        task = await waiting(mailbox)
+        await hub.publish("job.1", {"seq": 1})
+        await until(lambda: mailbox.came == [1])
+        mailbox.took = False
+        await hub.publish("job.1", {"seq": 2})
+
+        assert await task == {"seq": 2}
+        assert mailbox.came == [1, 2]
+
+
+async def test_message_is_offered_only_while_somebody_waits(layer):
+    mailbox = Taking()
+
+    async with hub.join("job.1", mailbox):
+        await hub.publish("job.1", {"seq": 1})
+        await until(lambda: newest(mailbox) is not None)
+
+        assert await mailbox.get(SOON) == {"seq": 1}
+        assert mailbox.came == []
+
+
+async def test_message_that_was_taken_makes_the_wait_longer():
+    mailbox = Taking()
+
+    async with hub.join("job.1", mailbox):
+        task = await waiting(mailbox)
+        before = mailbox._ends_at
+        await asyncio.sleep(0.01)
+        await hub.publish("job.1", {"seq": 1})
+
+        assert mailbox._ends_at > before
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_who_waits_does_what_taking_has_left_and_waits_on():
+    done = []
+
+    async def rest():
+        # What comes meanwhile replaces what came before it, and is offered no more.
+        await hub.publish("job.1", {"seq": 2})
+        await hub.publish("job.1", {"seq": 3})
+        done.append("the rest")
+
+    mailbox = Taking()
+
+    async with hub.join("job.1", mailbox):
+        task = await waiting(mailbox)
+        mailbox.took = rest()
+        await hub.publish("job.1", {"seq": 1})
+
+        assert await task == {"seq": 3}
+        assert done == ["the rest"]
+        assert mailbox.came == [1]
+
+
+async def test_what_taking_has_left_is_closed_where_nobody_waits_any_more():
+    closed = []
+
+    class Rest:
+        def close(self):
+            closed.append(True)
+
+    mailbox = Taking()
+
+    async with hub.join("job.1", mailbox):
+        task = await waiting(mailbox)
+        mailbox.took = Rest()
+        await hub.publish("job.1", {"seq": 1})
+        task.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert closed == [True]
+
+
+async def test_loop_has_its_turn_while_thousands_are_told():
+    told = []
+
+    class Counting:
+        def put(self, message):
+            told.append(message["seq"])
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(1000):
+            following = await stack.enter_async_context(hub.listening(Counting()))
+            await following.follow(["job.1"])
+
+        await hub.publish("job.1", {"seq": 1})
+        at_once = len(told)
+        # Whoever was not told of the one before hears of this one alone.
+        await hub.publish("job.1", {"seq": 2})
+        await until(lambda: told.count(2) == 1000)
+
+    assert at_once == 250
+    assert told.count(1) == 250
+
+
+async def test_who_left_while_others_were_told_is_told_nothing():
+    class Never:
+        def put(self, message):
+            raise AssertionError(message)
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(300):
+            await stack.enter_async_context(hub.join("job.1"))
+
+        async with hub.listening(Never()) as following:
+            await following.follow(["job.1"])
+            await hub.publish("job.1", {"seq": 1})
+
+        last = await stack.enter_async_context(hub.join("job.1"))
+        await hub.publish("job.1", {"seq": 2})
+
+        assert await last.get(SOON) == {"seq": 2}
 
 
 async def test_groups_are_kept_apart(layer):
@@ -310,7 +456,7 @@ async def test_followers_are_not_held_up_when_redis_is_down(unreachable):
 async def test_followers_hear_again_after_redis_restarted(
     settings, redis_backend, redis_url, redis_server, monkeypatch
 ):
-    monkeypatch.setattr(hub.Hub, "retry_seconds", (0.05, 0.1))
+    monkeypatch.setattr(hub.Membership, "retry_seconds", (0.05, 0.1))
     settings.CHANNEL_LAYERS = {"default": redis_layer(redis_backend, redis_url)}
 
     async with hub.join("job.1") as mailbox:
@@ -348,7 +494,7 @@ async def published_until_heard(mailbox):
 async def test_group_that_redis_forgot_is_joined_again(
     settings, redis_url, monkeypatch
 ):
-    monkeypatch.setattr(hub.Hub, "rejoin_seconds", 0.05)
+    monkeypatch.setattr(hub.Membership, "rejoin_seconds", 0.05)
     settings.CHANNEL_LAYERS = {"default": redis_layer(CORE, redis_url)}
 
     async with hub.join("job.1") as mailbox:
@@ -360,7 +506,7 @@ async def test_group_that_redis_forgot_is_joined_again(
 async def test_hub_begins_when_redis_comes_late(
     settings, redis_backend, redis_url, redis_server, monkeypatch
 ):
-    monkeypatch.setattr(hub.Hub, "retry_seconds", (0.05, 0.1))
+    monkeypatch.setattr(hub.Membership, "retry_seconds", (0.05, 0.1))
     settings.CHANNEL_LAYERS = {"default": redis_layer(redis_backend, redis_url)}
     redis_server.kill()
 

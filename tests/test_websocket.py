@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_partstream import frames
+from django_partstream import frames, hub
 from django_partstream.problems import Problem
 from django_partstream.transports import shutdown
 from django_partstream.transports.websocket import PartStreamConsumer, RefusedError
@@ -755,6 +755,195 @@ async def test_client_that_is_gone_is_noticed_by_sending(error):
         client.error = error
         may_send.set()
         await soon(lambda: len(site.closed) == 2)
+
+
+class Pushed:
+    """A producer whose frames are pushed while its reader waits."""
+
+    def __init__(self):
+        self.mailbox = PushedMailbox()
+        self._frames = self._run()
+        #: Those that its reader was woken for.
+        self.woken = 0
+
+    def push_to(self, push):
+        self.mailbox.push = push
+
+    def publish(self, *numbers):
+        for number in numbers:
+            self.mailbox.put({"seq": number})
+
+    async def _run(self):
+        yield START
+
+        while (snapshot := await self.mailbox.get(3600)) is not None:
+            self.woken += 1
+            yield frames.Progress(snapshot=snapshot)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        return await anext(self._frames)
+
+    async def aclose(self):
+        self.mailbox.close()
+        await self._frames.aclose()
+
+
+class PushedMailbox(hub.Mailbox):
+    push: Any = None
+
+    def take(self, message):
+        return self.push(frames.Progress(snapshot=message)) or True
+
+    @property
+    def is_waited_for(self):
+        return self._waiter is not None
+
+
+@contextlib.asynccontextmanager
+async def pushing():
+    """A client, and the producer that it has subscribed to and is waiting for."""
+    made = Pushed()
+    site = Site(pushed=lambda: made, plain=plain)
+
+    async with connect(site.application) as client:
+        client.says(subscribe(url="/pushed/"))
+        await client.hears()
+        await soon(lambda: made.mailbox.is_waited_for)
+        yield client, made, site
+
+
+def seq(heard):
+    return heard["payload"]["seq"]
+
+
+async def test_frames_are_pushed_without_waking_anybody():
+    async with pushing() as (client, made, _):
+        made.publish(1, 2, 3)
+
+        assert client.unheard == 3
+        assert [seq(heard) for heard in await client.hears_all(3)] == [1, 2, 3]
+        assert made.woken == 0
+
+
+async def test_pushed_frame_is_the_same_as_any_other():
+    async with pushing() as (client, made, _):
+        made.publish(1)
+
+        assert await client.hears() == {
+            "id": "1",
+            "type": "next",
+            "payload": {"type": "progress", "seq": 1},
+        }
+
+
+async def test_frame_that_is_pushed_to_many_has_the_id_of_each():
+    async with pushing() as (client, made, site):
+        other = Pushed()
+        site.producers["/other/"] = lambda: other
+        client.says(subscribe('"2"', "/other/"))
+        await client.hears()
+        await soon(lambda: other.mailbox.is_waited_for)
+
+        for number in range(3):
+            snapshot = {"seq": number}
+            made.mailbox.put(snapshot)
+            other.mailbox.put(snapshot)
+
+        heard = await client.hears_all(6)
+
+    assert [(message["id"], seq(message)) for message in heard] == [
+        (identifier, number) for number in range(3) for identifier in ("1", '"2"')
+    ]
+
+
+async def test_peer_that_does_not_read_is_told_the_newest_when_it_does():
+    async with pushing() as (client, made, _):
+        client.reads.clear()
+        made.publish(1, 2, 3)
+        await asyncio.sleep(0.01)
+        made.publish(4, 5)
+        client.reads.set()
+
+        # The first was half sent.
+        assert [seq(heard) for heard in await client.hears_all(2)] == [1, 5]
+        await soon(lambda: made.mailbox.is_waited_for)
+        made.publish(6)
+        assert seq(await client.hears()) == 6
+        assert client.unheard == 0
+
+
+async def test_peer_that_does_not_read_keeps_nobody_else_waiting():
+    async with pushing() as (slow, to_slow, _), pushing() as (other, to_other, _):
+        slow.reads.clear()
+
+        for number in range(3):
+            to_slow.publish(number)
+            to_other.publish(number)
+
+        assert other.unheard == 3
+        slow.reads.set()
+
+
+async def test_pushed_frame_waits_behind_a_message_before_it():
+    async with pushing() as (client, made, _):
+        client.reads.clear()
+        client.says(subscribe("2"), {"type": "ping"})
+        await asyncio.sleep(0.01)
+        made.publish(1)
+        client.reads.set()
+        heard = await client.hears_all(6)
+
+    about_others = [message for message in heard if message.get("id") == "2"]
+    assert about_others == following("2", WIRE_START, WIRE_META, WIRE_END)
+    assert [seq(message) for message in heard if message.get("id") == "1"] == [1]
+    assert heard[0] in (about_others[0], {"type": "pong"})
+
+
+async def test_peer_that_takes_nothing_of_what_is_pushed_is_dropped(configure):
+    configure(SEND_TIMEOUT_SECONDS=0.05)
+
+    async with pushing() as (client, made, site):
+        client.reads.clear()
+        made.publish(1)
+        await soon(lambda: site.closed == ["/pushed/"])
+        client.reads.set()
+
+        assert await client.hears() == (1013, "The socket takes no messages.")
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("after close")])
+async def test_peer_that_is_gone_is_noticed_by_pushing(error):
+    async with pushing() as (client, made, site):
+        client.error = error
+        made.publish(1)
+        await soon(lambda: site.closed == ["/pushed/"])
+
+
+async def test_nothing_is_pushed_after_a_cancel():
+    async with pushing() as (client, made, site):
+        client.says({"id": "1", "type": "complete"}, {"type": "ping"})
+        assert await client.hears() == {"type": "pong"}
+        made.publish(1)
+        await soon(lambda: site.closed == ["/pushed/"])
+
+        assert client.unheard == 0
+
+
+async def test_cancel_while_a_frame_is_half_sent_leaves_the_socket_in_order():
+    async with pushing() as (client, made, site):
+        client.reads.clear()
+        made.publish(1)
+        client.says({"id": "1", "type": "complete"})
+        await soon(lambda: site.closed == ["/pushed/"])
+        client.says(subscribe("2"))
+        client.reads.set()
+
+        assert await client.hears_all(4) == following(
+            "2", WIRE_START, WIRE_META, WIRE_END
+        )
 
 
 async def test_client_that_is_gone_at_once_is_noticed():

@@ -7,10 +7,10 @@ PROTOCOL section 1. Values only. `data`, `items` and `snapshot` hold whatever
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from .problems import Problem
 
@@ -25,6 +25,9 @@ __all__ = (
     "Part",
     "Ping",
     "Progress",
+    "Push",
+    "Pushing",
+    "Rest",
     "Start",
     "wire",
 )
@@ -104,6 +107,26 @@ class End:
 
 
 Frame = Start | Part | Items | Error | Progress | Ping | Live | End
+
+
+class Rest(Protocol):
+    """What is left to do: to be awaited by who waits for the next frame, or closed."""
+
+    def __await__(self) -> Generator[Any, Any, None]: ...
+
+    def close(self) -> object: ...
+
+
+#: Takes a frame at once, or leaves a rest.
+Push: TypeAlias = "Callable[[Frame], Rest | None]"
+
+
+@runtime_checkable
+class Pushing(Protocol):
+    """A producer that hands frames over where they come in, while its reader waits for
+    the next: thousands of readers that wait for the same need not be woken for it."""
+
+    def push_to(self, push: Push, /) -> None: ...
 
 
 def wire(frame: Frame) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from . import results
 from .errors import BadRequestError, NotFoundError
-from .jobs import progress, states
+from .jobs import following, progress, states
 from .models import Job, State
 from .renderers import CSVRenderer, EventRenderer, NDJSONRenderer, PageRenderer
 from .responses import ProblemMixin
@@ -113,7 +113,7 @@ class OperationEventsView(StreamableView, OperationView):
             return self.done_response()
 
         if self.wants_stream(request):
-            return self.stream_response(request, progress.follow(job.pk))
+            return self.stream_response(request, following.follow(job.pk))
 
         self.as_page(request)
 

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
 from django_partstream import frames, hub, offload
-from django_partstream.jobs import progress, states
+from django_partstream.jobs import following, progress, states
 from django_partstream.models import Job
 from tests.jobs.conftest import Run
 from tests.jobs.work import make_job
@@ -65,7 +65,7 @@ def test_what_is_shown_inline_is_bounded_and_says_so(run: Run) -> None:
 
 
 async def collect(job: Job) -> list[frames.Frame]:
-    async with contextlib.aclosing(progress.follow(job.pk)) as stream:
+    async with contextlib.aclosing(following.follow(job.pk)) as stream:
         return [frame async for frame in stream]
 
 
@@ -122,7 +122,7 @@ async def test_with_every_message_lost_the_end_is_seen_by_polling(
 
 async def test_a_message_that_is_late_or_doubled_is_not_shown(run: Run) -> None:
     job = await sync_to_async(make_job)(30)
-    stream = progress.follow(job.pk)
+    stream = following.follow(job.pk)
 
     async with contextlib.aclosing(stream):
         await anext(stream)

@@ -93,9 +93,13 @@ async def test_live_stream_goes_on_at_another_server() -> None:
     assert (end["reason"], code, part["data"]) == ("shutdown", 1012, "changed")
 
 
+#: Of the server, for the client that does not read.
+SEND_TIMEOUT = 2.0
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving({"PARTSTREAM": {"SEND_TIMEOUT_SECONDS": 1}}) as (server,):
+    with serving({"PARTSTREAM": {"SEND_TIMEOUT_SECONDS": SEND_TIMEOUT}}) as (server,):
         yield server
 
 
@@ -143,7 +147,9 @@ async def test_client_that_does_not_read_delays_nobody_and_is_dropped(
     # No more was made than what the sockets between the two hold.
     assert state["made"]["flood"] < 200
     assert heard in (1006, 1013)
-    assert slowest < 0.5
+    # Whoever had to wait for it would wait until it is dropped. A busy machine alone
+    # takes a good part of a second.
+    assert slowest < 0.75 * SEND_TIMEOUT
 
 
 async def answered_within(client: Any) -> float:

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asgi_example import services
 from django_partstream import apublish, hub
+from django_partstream.hub.layer import name_of
 from django_partstream.jobs import progress, states
 from django_partstream.jobs.execute import Pace, run_slice
 from tests.jobs.work import make_job
@@ -38,7 +39,7 @@ def redis(
     monkeypatch: Any,
 ) -> services.Redis:
     """The server behind the channel layer."""
-    monkeypatch.setattr(hub.Hub, "retry_seconds", (0.05, 0.1))
+    monkeypatch.setattr(hub.Membership, "retry_seconds", (0.05, 0.1))
     settings.CHANNEL_LAYERS = {
         "default": {"BACKEND": request.param, "CONFIG": {"hosts": [redis_url]}}
     }
@@ -120,7 +121,7 @@ async def published_elsewhere(group: str, message: Any) -> None:
 
     # A connection from before the restart.
     with contextlib.suppress(RedisConnectionError):
-        await get_channel_layer().group_send(hub._name(group), envelope)
+        await get_channel_layer().group_send(name_of(group), envelope)
 
 
 async def test_live_stream_shows_the_last_state_though_redis_was_restarted(

@@ -1,4 +1,4 @@
-"""How far a job is: snapshots, who publishes them and who follows."""
+"""How far a job is: snapshots, and who publishes them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django_partstream import conf, frames, hub, offload
+from django_partstream import hub
 from django_partstream.models import State
 
 from . import states
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from uuid import UUID
 
     from django_partstream.models import Job
 
-__all__ = ("Publisher", "follow", "group_of", "load", "snapshot")
+__all__ = ("TERMINAL", "Publisher", "group_of", "load", "snapshot")
 
 logger = logging.getLogger(__name__)
 
@@ -166,43 +166,3 @@ class Publisher:
 
         for group, message in waiting.items():
             await hub.publish(group, message)
-
-
-async def follow(job_id: UUID) -> AsyncGenerator[frames.Frame]:
-    """The frames of a job: `start`, `progress` whenever it moved, `end`.
-
-    The row is read after the group was joined, and again whenever nothing was heard
-    for `POLL_SECONDS`: lost messages delay a follower, and never mislead it. `seq`
-    never goes down. Ends when the job has, or is gone.
-    """
-    async with hub.join(group_of(job_id)) as mailbox:
-        yield frames.Start(parts=(), cursor=None)
-        seen = -1
-        current: Mapping[str, Any] | None = None
-        shown: Mapping[str, Any] = {}
-
-        while True:
-            if current is None:
-                job = await offload.run_sync(load, job_id)
-
-                if job is None:
-                    break
-
-                current = snapshot(job)
-
-            if current["seq"] > seen:
-                seen, shown = current["seq"], current
-                yield frames.Progress(snapshot=current)
-
-                if current["state"] in TERMINAL:
-                    break
-
-            current = await mailbox.get(conf.current().poll_seconds)
-
-        result = shown.get("result", {})
-        yield frames.End(
-            ok=result.get("success_count", 0),
-            failed=result.get("error_count", 0),
-            cursor=None,
-            reason="complete",
-        )

@@ -4,16 +4,16 @@ section 5. Values and their wire form only; nothing here is sent or received."""
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from django_partstream import encoding
+from django_partstream import encoding, frames
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from django_partstream import frames
     from django_partstream.problems import Problem
 
 __all__ = (
@@ -40,6 +40,8 @@ __all__ = (
 PROTOCOLS = ("graphql-transport-ws", "partstream")
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_ID_CHARACTERS = 256
+#: Of one snapshot, messages that are kept.
+IDS_KEPT = 64
 #: What RFC 6455 leaves for the reason of a close.
 MAX_REASON_BYTES = 123
 
@@ -172,12 +174,54 @@ def pong(payload: Mapping[str, Any] | None) -> str:
 class Next:
     """The frames of one subscription as messages."""
 
+    __slots__ = ("_head",)
+
     def __init__(self, subscription: str) -> None:
         head = _wire({"id": subscription, "type": "next"})
-        self._head = f'{head[:-1]},"payload":'
+        # One text for all that have the same.
+        self._head = sys.intern(f'{head[:-1]},"payload":')
 
     def message(self, frame: frames.Frame) -> str:
+        if type(frame) is not frames.Progress:
+            return self._text(frame)
+
+        # Thousands may follow a job, most of them under the same id.
+        text = _newest.of(frame.snapshot).get(self._head)
+
+        if text is None:
+            text = self._text(frame)
+            _newest.keep(frame.snapshot, self._head, text)
+
+        return text
+
+    def _text(self, frame: frames.Frame) -> str:
         return f"{self._head}{encoding.encode_frame(frame).decode()}}}"
+
+
+class _Newest:
+    """The snapshot that was sent last in this process, as messages. For any thread."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, dict[str, str]] = (None, {})
+
+    def of(self, snapshot: object) -> Mapping[str, str]:
+        """By the beginning of each."""
+        kept, texts = self._kept
+
+        return texts if kept is snapshot else {}
+
+    def keep(self, snapshot: object, head: str, text: str) -> None:
+        kept, texts = self._kept
+
+        if kept is not snapshot:
+            self._kept = snapshot, {head: text}
+        elif len(texts) < IDS_KEPT:
+            texts[head] = text
+
+
+_newest = _Newest()
 
 
 def error(subscription: str, problem: Problem) -> str:

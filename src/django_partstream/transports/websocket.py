@@ -7,6 +7,7 @@ knows of requests, views or URLs.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +20,7 @@ from django_partstream.problems import Problem
 
 from . import shutdown
 from . import socket_messages as messages
+from .in_place import Waiting
 from .socket_messages import CloseError
 from .socket_writer import GoneError, Writer
 
@@ -239,21 +241,28 @@ class _Socket:
             cursor=message.cursor,
             live=message.live,
         )
-        task = asyncio.create_task(self._follow(message.id, subscription))
+        context = contextvars.copy_context()
+        task = asyncio.create_task(
+            self._follow(message.id, subscription, context), context=context
+        )
         self._by_id[message.id] = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _follow(self, identifier: str, subscription: Subscription) -> None:
+    async def _follow(
+        self, identifier: str, subscription: Subscription, context: contextvars.Context
+    ) -> None:
         try:
-            last = await self._stream(identifier, subscription)
+            last = await self._stream(identifier, subscription, context)
 
             if last is not None:
                 await self._writer.write(last)
         except (GoneError, CloseError) as reason:
             self._stop(reason)
 
-    async def _stream(self, identifier: str, subscription: Subscription) -> str | None:
+    async def _stream(
+        self, identifier: str, subscription: Subscription, context: contextvars.Context
+    ) -> str | None:
         """Send the frames; say how to close the subscription, if at all.
 
         The id is free when this returns: a client may use it again as soon as it has
@@ -266,7 +275,7 @@ class _Socket:
             async with self._open(subscription) as producer:
                 self._streaming.add(task)
                 task.add_done_callback(self._streaming.discard)
-                end = await self._forward(identifier, producer)
+                end = await self._forward(identifier, producer, Waiting(task, context))
         except RefusedError as refused:
             return messages.error(identifier, refused.problem)
         except (GoneError, CloseError):
@@ -289,10 +298,16 @@ class _Socket:
         return messages.complete(identifier)
 
     async def _forward(
-        self, identifier: str, producer: AsyncGenerator[frames.Frame]
+        self,
+        identifier: str,
+        producer: AsyncGenerator[frames.Frame],
+        waiting: Waiting,
     ) -> frames.End | None:
         end: frames.End | None = None
         next_ = messages.Next(identifier)
+
+        if isinstance(producer, frames.Pushing):
+            producer.push_to(_Push(self._writer, next_, waiting))
 
         async with shutdown.Watched(producer) as stream:
             async for frame in stream:
@@ -358,6 +373,22 @@ class _Socket:
             code="too_many_subscriptions",
             detail=f"A socket carries at most {limit} subscriptions at a time.",
         )
+
+
+class _Push:
+    """Writes the frames of one subscription without waking its task."""
+
+    __slots__ = ("_next", "_waiting", "_writer")
+
+    def __init__(self, writer: Writer, next_: messages.Next, waiting: Waiting) -> None:
+        self._writer = writer
+        self._next = next_
+        self._waiting = waiting
+
+    def __call__(self, frame: frames.Frame) -> frames.Rest | None:
+        text = self._next.message(frame)
+
+        return self._writer.write_at_once(text, self._waiting)
 
 
 def _failed(error: Exception) -> Problem:
