@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from rest_framework.response import Response
 
 from . import conf, offload
-from .jobs import progress
+from .jobs import following, progress
 from .models import State
 from .streamable import is_asgi
 
@@ -134,7 +134,7 @@ def _ended(job_id: UUID) -> Job | None:
 async def changed(job_id: UUID, seq: int | None, seconds: float) -> None:
     """Wait until the job has ended or is gone, or, given a `seq`, has another one; at
     most so long."""
-    async with contextlib.aclosing(progress.follow(job_id)) as frames:
+    async with contextlib.aclosing(following.follow(job_id)) as frames:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for frame in frames:
