@@ -573,7 +573,11 @@ def test_routers_map_only_what_the_viewset_can(client: Client) -> None:
 
         callbacks: list[Any] = [url.callback for url in router.urls]
 
-        return [set(callback.actions) - {"head"} for callback in callbacks]
+        return [
+            set(callback.actions) - {"head"}
+            for callback in callbacks
+            if "bulk_purpose" not in callback.initkwargs
+        ]
 
     collection, detail = allowed(ContractViewSet)
     assert collection == {"get", "post", "put", "patch", "delete"}
@@ -612,7 +616,7 @@ def test_more_rows_than_are_answered_at_once_become_a_job(client: Client) -> Non
     job = run(Job.objects.get(pk=created.json()["task_id"]))
 
     assert created.status_code == 202
-    assert created.json()["message"] == "Create of 3 rows accepted"
+    assert created.json()["message"] == "Create task started for 3 items"
     assert (job.kind, job.state, job.created) == ("async_create", "SUCCESS", 3)
 
     pks = [*Contract.objects.order_by("pk").values_list("pk", flat=True)]

@@ -191,9 +191,10 @@ def test_respond_async_makes_a_job_of_the_same_work(client: Client) -> None:
     base = f"/api/operations/{job.pk}"
     assert response["Location"] == f"{base}/status/"
     assert response.json() == {
-        "message": "Upsert of 4 rows accepted",
+        "message": "Upsert task started for 4 items",
         "task_id": str(job.pk),
         "total_items": 4,
+        "is_async": True,
         "status_url": f"{base}/status/",
         "events_url": f"{base}/events/",
         "results_url": f"{base}/results/",

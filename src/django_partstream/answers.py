@@ -10,16 +10,19 @@ from rest_framework.response import Response
 from .bulk.outcome import Counts, Kind
 from .bulk.verb import Verb
 from .errors import InvalidRowsError
+from .serializers import BulkModelSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from django.db.models import QuerySet
 
     from .bulk.operation import Operation
     from .bulk.outcome import Outcome
     from .bulk.pipeline import Target
     from .intent import Intent
 
-__all__ = ("answer", "refusal")
+__all__ = ("answer", "refusal", "with_headers")
 
 PAST = {
     Verb.CREATE: "created",
@@ -65,6 +68,11 @@ def answer(
         body = stored[0] if intent.is_single else stored
         response = Response(body, status=_status(intent))
 
+    return with_headers(response, operation, intent)
+
+
+def with_headers(response: Response, operation: Operation, intent: Intent) -> Response:
+    """The response, saying how rows were written and which preferences were heeded."""
     response["Bulk-Mode"] = _mode(operation)
 
     if applied := _applied(intent):
@@ -124,12 +132,12 @@ def _problem(outcome: Outcome) -> dict[str, Any]:
 
 
 def _objects(view: Any, target: Target, pks: Sequence[Any]) -> Any:
-    return view.get_serializer(_stored(target, pks), many=True).data
+    return view.get_serializer(_stored(view, target, pks), many=True).data
 
 
-def _stored(target: Target, pks: Sequence[Any]) -> list[Any]:
+def _stored(view: Any, target: Target, pks: Sequence[Any]) -> list[Any]:
     """The rows as they are stored, in this order."""
-    found = target.world.in_bulk(set(pks))
+    found = _shown_by(view, target).in_bulk(set(pks))
     left = set(pks).difference(found)
 
     if left:
@@ -139,6 +147,16 @@ def _stored(target: Target, pks: Sequence[Any]) -> list[Any]:
         found |= manager.using(target.using).in_bulk(left)
 
     return [found[pk] for pk in pks]
+
+
+def _shown_by(view: Any, target: Target) -> QuerySet[Any]:
+    """Where the rows are read from."""
+    serializer = view.get_serializer()
+
+    if isinstance(serializer, BulkModelSerializer):
+        return serializer.get_queryset().using(target.using)
+
+    return target.world
 
 
 def _mode(operation: Operation) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .models import Job
 
-__all__ = ("BulkWork", "kind_of")
+__all__ = ("BulkWork", "failure_of", "kind_of", "view_of")
 
 
 def kind_of(verb: Verb) -> str:
@@ -43,7 +43,7 @@ class BulkWork:
         self._dialect = rows.Dialect.from_dict(job.spec["dialect"])
 
         with self._envelope.locale():
-            view = _view_of(job, self._envelope)
+            view = view_of(job, self._envelope)
             # Jobs of before there were verbs are upserts.
             verb = Verb(job.spec.get("verb", Verb.UPSERT))
             target = target_of(view, verb, text=self._dialect.format == "csv")
@@ -80,7 +80,8 @@ class BulkWork:
         return _step_of(outcomes, position, done=done)
 
 
-def _view_of(job: Job, envelope: Envelope) -> Any:
+def view_of(job: Job, envelope: Envelope) -> Any:
+    """The view of a job, as its owner is now. Raises WorkRefusedError."""
     owner = None
 
     if job.owner_id is not None:
@@ -108,7 +109,7 @@ def _step_of(outcomes: list[Outcome], position: rows.Position, *, done: bool) ->
         created_ids=_ids(outcomes, Kind.CREATED),
         updated_ids=_ids(outcomes, Kind.UPDATED),
         deleted_ids=_ids(outcomes, Kind.DELETED),
-        failures=tuple(_failure(o) for o in outcomes if o.kind is Kind.FAILED),
+        failures=tuple(failure_of(o) for o in outcomes if o.kind is Kind.FAILED),
         kinds=[outcome.kind for outcome in outcomes],
         pks=[o.pk for o in outcomes if o.kind is not Kind.FAILED],
     )
@@ -122,7 +123,7 @@ def _ids(outcomes: list[Outcome], kind: Kind) -> tuple[Any, ...]:
     )
 
 
-def _failure(outcome: Outcome) -> dict[str, Any]:
+def failure_of(outcome: Outcome) -> dict[str, Any]:
     """A refused row, with the members that older documents promise beside ours."""
     return {
         "index": outcome.row - 1,

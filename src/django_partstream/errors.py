@@ -21,6 +21,7 @@ __all__ = (
     "IdempotencyConflictError",
     "IdempotencyKeyError",
     "IdempotencyMismatchError",
+    "InvalidFilterError",
     "InvalidJSONError",
     "InvalidRowsError",
     "JobUnavailableError",
@@ -176,6 +177,12 @@ class UniqueFieldsError(BadRequestError):
     """These fields cannot be used as `unique_fields`."""
 
     code = "invalid_unique_fields"
+
+
+class InvalidFilterError(BadRequestError):
+    """These filters cannot be applied."""
+
+    code = "invalid_filter"
 
 
 class InvalidRowsError(BadRequestError):

@@ -2,41 +2,95 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.http import Http404
-from rest_framework.parsers import MultiPartParser
-from rest_framework.views import set_rollback
+from rest_framework.viewsets import ModelViewSet
 
 from . import operations, reading
 from .bulk.verb import Verb
-from .errors import PartstreamError
+from .bulk_view import BULK_METHODS, BulkView, is_collection
 from .intent import holds_rows, inflate_form
-from .parsers import UnreadParser
-from .responses import answer_error, as_problem
+from .routers import ACTIONS, ASYNC_ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest
     from rest_framework.request import Request
 
-    from .bulk.effects import SideEffects
+__all__ = (
+    "AsyncCreateMixin",
+    "AsyncDeleteMixin",
+    "AsyncGetMixin",
+    "AsyncOperationsMixin",
+    "AsyncReplaceMixin",
+    "AsyncUpdateMixin",
+    "BulkModelViewSet",
+    "BulkOperationsMixin",
+    "SyncUpsertMixin",
+)
 
-__all__ = ("BulkOperationsMixin",)
+#: What an address of jobs, and one of upserts, can do.
+ALL = ("get", "post", "put", "patch", "delete")
+WRITING = ("post", "put", "patch")
 
-#: Methods of a collection that have rows for their body.
-BULK_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+#: What a router maps on an object's address, and we on the collection's as well.
+COLLECTION = ("put", "patch", "delete")
 
-#: What a router maps on an object's address, and we on the collection's as well; for
-#: viewsets whose handlers are sync, and for those of adrf.
-COLLECTION = {"put": "update", "patch": "partial_update", "delete": "destroy"}
-ASYNC_COLLECTION = {
-    "put": "aupdate",
-    "patch": "partial_aupdate",
-    "delete": "adestroy",
-}
+
+class AsyncGetMixin(BulkView):
+    """`GET /operations/`: many objects, by their keys or by filters; a few at once, a
+    large set as a job that reads them, or as a stream of NDJSON."""
+
+    bulk_methods: ClassVar = {"operations": ("get",)}
+
+
+class AsyncCreateMixin(BulkView):
+    """`POST /operations/`: a job that creates these rows."""
+
+    bulk_methods: ClassVar = {"operations": ("post",)}
+
+
+class AsyncUpdateMixin(BulkView):
+    """`PATCH /operations/`: a job that changes what these rows say; with
+    `unique_fields`, an upsert."""
+
+    bulk_methods: ClassVar = {"operations": ("patch",)}
+
+
+class AsyncReplaceMixin(BulkView):
+    """`PUT /operations/`: a job that replaces these rows; with `unique_fields`, an
+    upsert."""
+
+    bulk_methods: ClassVar = {"operations": ("put",)}
+
+
+class AsyncDeleteMixin(BulkView):
+    """`DELETE /operations/`: a job that deletes the rows with these keys."""
+
+    bulk_methods: ClassVar = {"operations": ("delete",)}
+
+
+class AsyncOperationsMixin(BulkView):
+    """Jobs, at `/operations/` and as well at `/bulk/`, the older name.
+
+        class ProductViewSet(AsyncOperationsMixin, ModelViewSet):
+            queryset = Product.objects.all()
+            serializer_class = ProductSerializer
+
+    The collection's own address is as in plain DRF.
+    """
+
+    bulk_methods: ClassVar = {"operations": ALL, "bulk": ALL}
+
+
+class SyncUpsertMixin(BulkView):
+    """`/upsert/?unique_fields=…` with `POST`, `PATCH` or `PUT`: at most
+    `upsert_max_rows` rows, now, answered with counts and keys."""
+
+    bulk_methods: ClassVar = {"upsert": WRITING}
 
 
 class extends:  # noqa: N801 - it reads as a decorator
@@ -58,7 +112,7 @@ class extends:  # noqa: N801 - it reads as a decorator
         return self._fn if view is None else self._fn.__get__(view, cls)
 
 
-class BulkOperationsMixin:
+class BulkOperationsMixin(BulkView):
     """Bulk operations on the viewset's own address.
 
         class FlightViewSet(BulkOperationsMixin, ModelViewSet):
@@ -76,72 +130,39 @@ class BulkOperationsMixin:
     Rows are a JSON array, NDJSON or CSV. They are written at once and all or none, or,
     when there are more than `sync_max_rows` or the client sends `Prefer:
     respond-async`, as a job. Whatever else is asked is answered as by plain DRF.
+
+    Beside it, `/operations/` and `/bulk/` as `AsyncOperationsMixin` has them, and
+    `/upsert/` as `SyncUpsertMixin` does.
     """
 
-    #: CSV cells that mean null.
-    csv_null_values: Iterable[str] = ()
-    #: Rows that are answered at once; None: `PARTSTREAM['SYNC_MAX_ROWS']`.
-    sync_max_rows: int | None = None
-    #: Whether more rows than that become a job; else they are refused.
-    jobs: bool = True
-
-    #: What overridden `save()` and `delete()` methods and receivers of signals mean:
-    #: rows are written one by one where there are some ("auto"), always ("rows"), or
-    #: together although they are then not called ("skip").
-    bulk_side_effects: SideEffects = "auto"
-
-    #: The request has rows for its body.
-    _is_bulk = False
+    bulk_methods: ClassVar = {"operations": ALL, "bulk": ALL, "upsert": WRITING}
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
-        if isinstance(actions, dict):
+        if isinstance(actions, dict) and "bulk_purpose" not in initkwargs:
             actions = _with_collection(cls, actions, initkwargs)
 
         return super().as_view(actions, **initkwargs)  # type: ignore[misc]
 
-    def initialize_request(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> Request:
-        # A failure here would be nobody's: it is told where errors are answered.
-        self._is_bulk = (
-            request.method in BULK_METHODS
-            and _is_collection(self)
-            and holds_rows(request)
-        )
-        initialized: Request = super().initialize_request(  # type: ignore[misc]
-            request, *args, **kwargs
-        )
+    def _takes_rows(self, http: HttpRequest) -> bool:
+        if not is_collection(self):
+            return super()._takes_rows(http)
 
-        if self._is_bulk:
-            initialized.parsers = [MultiPartParser(), UnreadParser()]
-
-        return initialized
+        return http.method in BULK_METHODS and holds_rows(http)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Before the session's CSRF check, which reads forms.
-        if request.method in BULK_METHODS and _is_collection(self):
+        if request.method in BULK_METHODS and is_collection(self):
+            # A form may turn out to hold rows.
             inflate_form(request._request)
 
-        super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        super().initial(request, *args, **kwargs)
 
     def get_object(self) -> Any:
-        if _is_collection(self):
+        if is_collection(self):
             # OPTIONS asks for one, to see whether it may be changed.
             raise Http404
 
-        return super().get_object()  # type: ignore[misc]
-
-    def handle_exception(self, exc: Exception) -> Any:
-        if isinstance(exc, PartstreamError):
-            # As DRF does for its own: ATOMIC_REQUESTS must not commit.
-            set_rollback()
-
-            return answer_error(exc)
-
-        response = super().handle_exception(exc)  # type: ignore[misc]
-
-        return as_problem(response, exc) if self._is_bulk else response
+        return super().get_object()
 
     @extends
     def list(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
@@ -159,7 +180,7 @@ class BulkOperationsMixin:
 
     @extends
     def update(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if not _is_collection(self):
+        if not is_collection(self):
             return super().update(request, *args, **kwargs)  # type: ignore[misc]
 
         verb = Verb.UPDATE if kwargs.get("partial") else Verb.REPLACE
@@ -168,7 +189,7 @@ class BulkOperationsMixin:
 
     @extends
     def destroy(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if not _is_collection(self):
+        if not is_collection(self):
             return super().destroy(request, *args, **kwargs)  # type: ignore[misc]
 
         return operations.answer(self, request, Verb.DELETE)
@@ -191,7 +212,7 @@ class BulkOperationsMixin:
 
     @extends
     async def aupdate(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if not _is_collection(self):
+        if not is_collection(self):
             return await super().aupdate(request, *args, **kwargs)  # type: ignore[misc]
 
         verb = Verb.UPDATE if kwargs.get("partial") else Verb.REPLACE
@@ -200,7 +221,7 @@ class BulkOperationsMixin:
 
     @extends
     async def adestroy(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if not _is_collection(self):
+        if not is_collection(self):
             return await super().adestroy(request, *args, **kwargs)  # type: ignore[misc]
 
         return await _answered(self, request, Verb.DELETE)
@@ -226,16 +247,13 @@ def _with_collection(
         return dict(actions)
 
     is_async = {"alist", "acreate"}.intersection(actions.values())
-    more = ASYNC_COLLECTION if is_async else COLLECTION
+    names = ASYNC_ACTIONS if is_async else ACTIONS
+    more = {method: names[method] for method in COLLECTION}
 
     return {
         **{method: name for method, name in more.items() if hasattr(cls, name)},
         **actions,
     }
-
-
-def _is_collection(view: Any) -> bool:
-    return (view.lookup_url_kwarg or view.lookup_field) not in view.kwargs
 
 
 def _has_rows_in_form(view: Any, request: Request) -> bool:
@@ -252,3 +270,7 @@ def _has_rows_in_form(view: Any, request: Request) -> bool:
         return False
 
     return not files.keys() & view.get_serializer().fields.keys()
+
+
+class BulkModelViewSet(BulkOperationsMixin, ModelViewSet[Any]):
+    """A `ModelViewSet` with bulk operations."""

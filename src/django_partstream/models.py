@@ -174,6 +174,8 @@ class JobBatch(models.Model):
     failures = models.BinaryField(default=bytes)
     #: zlib over JSON: what became of the rows that did not fail, in input order.
     successes = models.BinaryField(default=bytes)
+    #: zlib over NDJSON: what the work made for a download.
+    output = models.BinaryField(default=bytes)
     written_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

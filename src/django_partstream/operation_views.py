@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework.response import Response
 
-from . import results
+from . import results, sets
 from .errors import BadRequestError, NotFoundError
 from .jobs import following, progress, states
 from .models import Job, State
@@ -121,7 +121,8 @@ class OperationEventsView(StreamableView, OperationView):
 
 
 class OperationResultsView(AsyncView, OperationView):
-    """The refused rows of a job, in input order, as NDJSON or CSV.
+    """The refused rows of a job, in input order, as NDJSON or CSV; of one that reads,
+    what it has read.
 
     The CSV has the columns of the input and four of ours, so that it can be corrected
     and sent again as it is.
@@ -131,14 +132,16 @@ class OperationResultsView(AsyncView, OperationView):
 
     async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
         job = await sync_to_async(self._job_with_columns)(job_id)
-        outcome = request.query_params.get("outcome", "failed")
+        is_set = job.kind == sets.KIND and "outcome" not in request.query_params
+        outcome = request.query_params.get("outcome", "read" if is_set else "failed")
 
-        if outcome != "failed":
+        if outcome != "failed" and not is_set:
             raise BadRequestError(f"outcome is {outcome[:40]!r}; expected 'failed'.")
 
         renderer = request.accepted_renderer
         as_csv = isinstance(renderer, CSVRenderer)
-        pieces = results.failed(job, as_csv=as_csv)
+        files = sets.downloaded if is_set else results.failed
+        pieces = files(job, as_csv=as_csv)
         response = StreamingHttpResponse(
             results.off_the_loop(pieces) if is_asgi(request) else pieces,
             content_type=renderer.media_type + ("; charset=utf-8" if as_csv else ""),
@@ -152,4 +155,4 @@ class OperationResultsView(AsyncView, OperationView):
     def _job_with_columns(self, job_id: UUID) -> Job:
         self.get_job(job_id)
 
-        return states.jobs().only("spec").get(pk=job_id)
+        return states.jobs().only("kind", "spec").get(pk=job_id)

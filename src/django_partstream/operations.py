@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,6 +20,8 @@ from .submission import submit_work
 from .target import target_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
     from rest_framework.response import Response
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from .bulk.verb import Verb
     from .intent import Intent
 
-__all__ = ("answer",)
+__all__ = ("AS_A_JOB", "AT_ONCE_OR_LATER", "Way", "answer")
 
 #: How often a transaction of ours is tried that others have got in the way of, and
 #: the longest pause before the second try, in seconds; it doubles.
@@ -37,11 +40,25 @@ ATTEMPTS = 6
 PAUSE_SECONDS = 0.05
 
 
-def answer(view: Any, request: Request, verb: Verb) -> HttpResponseBase:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How an address answers rows."""
+
+    #: Whether so many rows, asked for so, become a job. Raises our 4xx errors where
+    #: they can neither become one nor be answered.
+    becomes_a_job: Callable[[Any, Request, Intent, int], bool]
+    #: The response when they are written.
+    answer: Callable[..., Response] = answers.answer
+
+
+def answer(
+    view: Any, request: Request, verb: Verb, *, way: Way | None = None
+) -> HttpResponseBase:
     """Answer a request whose body is rows: what was written, or a job.
 
     Raises our 4xx errors; then nothing was written.
     """
+    way = way or AT_ONCE_OR_LATER
     body, given = uploads.unwrapped(read_body(request))
     intent = read_intent(request, body, verb, given)
     target = target_of(view, intent.verb, text=body.content_type == "text/csv")
@@ -55,13 +72,13 @@ def answer(view: Any, request: Request, verb: Verb) -> HttpResponseBase:
     with uploads.spooled() as spool:
         inspection = uploads.inspect(body, operation, spool)
 
-        if _becomes_a_job(view, intent, inspection.rows):
+        if way.becomes_a_job(view, request, intent, inspection.rows):
             return _submit(view, request, intent, operation, inspection, spool)
 
-        return _write(view, target, operation, intent, inspection, spool)
+        return _write(view, target, operation, intent, inspection, spool, way)
 
 
-def _becomes_a_job(view: Any, intent: Intent, count: int) -> bool:
+def _becomes_a_job(view: Any, request: Request, intent: Intent, count: int) -> bool:
     limit = _sync_max_rows(view)
     rollback = intent.preferences.rollback
 
@@ -78,6 +95,19 @@ def _becomes_a_job(view: Any, intent: Intent, count: int) -> bool:
     )
 
 
+def _is_a_job(view: Any, request: Request, intent: Intent, count: int) -> bool:
+    if view.jobs and not intent.preferences.rollback:
+        return True
+
+    return _becomes_a_job(view, request, intent, count)
+
+
+#: Up to `sync_max_rows` rows at once, unless the client would rather not wait.
+AT_ONCE_OR_LATER = Way(becomes_a_job=_becomes_a_job)
+#: However few they are; what is only tried, and views without jobs, apart.
+AS_A_JOB = Way(becomes_a_job=_is_a_job)
+
+
 def _sync_max_rows(view: Any) -> int:
     return view.sync_max_rows or conf.current().sync_max_rows
 
@@ -89,6 +119,7 @@ def _write(
     intent: Intent,
     inspection: rows.Inspection,
     spool: BinaryIO,
+    way: Way,
 ) -> Response:
     """In one transaction, tried again where others got in its way.
 
@@ -110,7 +141,7 @@ def _write(
                     raise refusal
 
                 # Inside, so that a dry run shows what would be stored.
-                response = answers.answer(view, target, operation, intent, outcomes)
+                response = way.answer(view, target, operation, intent, outcomes)
 
                 if intent.preferences.rollback:
                     transaction.set_rollback(True, using=target.using)

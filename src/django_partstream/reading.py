@@ -15,12 +15,15 @@ from .errors import BadRequestError, TooManyRowsError
 from .target import asks_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
     from .bulk.columns import Column
     from .bulk.matching import Key
 
-__all__ = ("multi_get",)
+__all__ = ("allowed", "by_keys", "keys_of", "may_see", "multi_get")
 
 
 def multi_get(view: Any, request: Request) -> Response:
@@ -32,7 +35,6 @@ def multi_get(view: Any, request: Request) -> Response:
     """
     queryset = view.filter_queryset(view.get_queryset())
     world = Target(get_serializer=view.get_serializer, queryset=queryset).world
-    column = queryset.model._meta.pk
     texts = [text.strip() for text in request.query_params["ids"].split(",")]
     texts = [text for text in texts if text]
     limit = view.sync_max_rows or conf.current().sync_max_rows
@@ -43,20 +45,35 @@ def multi_get(view: Any, request: Request) -> Response:
             "Ask for them in parts."
         )
 
-    keys = [_key(column, text) for text in texts]
-    finder = Finder(world, (column,), instances)
-    found = {key: rows[0] for key, rows in finder.find(set(keys)).rows.items()}
-    allowed = {key: row for key, row in found.items() if _may_see(view, row)}
-    shown = [allowed[key] for key in keys if key in allowed]
+    return Response(by_keys(view, world, keys_of(world, texts)))
 
-    return Response(
-        {
-            "count": len(shown),
-            "results": view.get_serializer(shown, many=True).data,
-            "operation_type": "multi_get",
-            "missing": [key[0] for key in dict.fromkeys(keys) if key not in allowed],
-        }
-    )
+
+def keys_of(world: QuerySet[Any], texts: Iterable[str]) -> list[Key]:
+    """These texts as primary keys. Raises BadRequestError for what is none."""
+    column = world.model._meta.pk
+
+    return [_key(column, text) for text in texts]
+
+
+def by_keys(view: Any, world: QuerySet[Any], keys: list[Key]) -> dict[str, Any]:
+    """The answer to a question for objects with these primary keys."""
+    there = allowed(view, world, keys)
+    shown = [there[key] for key in keys if key in there]
+
+    return {
+        "count": len(shown),
+        "results": view.get_serializer(shown, many=True).data,
+        "operation_type": "multi_get",
+        "missing": [key[0] for key in dict.fromkeys(keys) if key not in there],
+    }
+
+
+def allowed(view: Any, world: QuerySet[Any], keys: Collection[Key]) -> dict[Key, Any]:
+    """Those objects of the world that have one of these keys and may be seen."""
+    finder = Finder(world, (world.model._meta.pk,), instances)
+    found = {key: rows[0] for key, rows in finder.find(set(keys)).rows.items()}
+
+    return {key: row for key, row in found.items() if may_see(view, row)}
 
 
 def _key(column: Column, text: str) -> Key:
@@ -68,7 +85,7 @@ def _key(column: Column, text: str) -> Key:
         ) from error
 
 
-def _may_see(view: Any, instance: Any) -> bool:
+def may_see(view: Any, instance: Any) -> bool:
     """As a GET of this one would say."""
     if not any(map(asks_objects, view.get_permissions())):
         return True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .models import Job
 
-__all__ = ("OWN_COLUMNS", "failed", "off_the_loop")
+__all__ = ("OWN_COLUMNS", "failed", "off_the_loop", "safe_cell")
 
 #: Columns of ours behind the input's; ignored on input.
 OWN_COLUMNS = ("_row", "_outcome", "_pk", "_errors")
@@ -87,10 +87,13 @@ def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
     pk = "" if row["pk"] is None else row["pk"]
     cells = [data.get(column) for column in columns]
 
-    return [_safe(cell) for cell in (*cells, row["row"], row["outcome"], pk, errors)]
+    return [
+        safe_cell(cell) for cell in (*cells, row["row"], row["outcome"], pk, errors)
+    ]
 
 
-def _safe(cell: Any) -> str:
+def safe_cell(cell: Any) -> str:
+    """A value as text that no spreadsheet takes for a formula."""
     text = "" if cell is None else str(cell)
 
     if text.startswith(FORMULA_STARTS) and not _is_number(text):

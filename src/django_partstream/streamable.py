@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from . import frames
 
-__all__ = ("AsyncView", "StreamableView", "is_asgi")
+__all__ = ("AsyncView", "StreamableView", "holder_of", "is_asgi")
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class StreamableView(AsyncView):
             return FrameResponse(_nothing(), framing=framing)
 
         limit = self.streams_per_user or conf.current().streams_per_user
-        slot = slots.take(_holder(request), limit)
+        slot = slots.take(holder_of(request), limit)
         session = _Session(request)
 
         def close() -> None:
@@ -164,7 +164,8 @@ class _Session:
             )
 
 
-def _holder(request: Any) -> Hashable:
+def holder_of(request: Any) -> Hashable:
+    """Whose streams are counted together."""
     pk = getattr(request.user, "pk", None)
 
     # By DRF's idea of an address, which NUM_PROXIES makes strict.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-__all__ = ("asks_objects", "target_of")
+__all__ = ("asked_as", "asks_objects", "target_of")
 
 
 #: The request that changes a stored row as each verb does, and the action of a
@@ -107,7 +107,7 @@ def _object_check(view: Any, verb: Verb) -> Any:
         return None
 
     def check(instance: Model) -> None:
-        with _as_if(view, method, action):
+        with asked_as(view, method, action):
             view.check_object_permissions(view.request, instance)
 
     return check
@@ -123,7 +123,7 @@ def asks_objects(permission: Any) -> bool:
 def _denial(view: Any, method: str, action: str) -> Any:
     """What raises the view's refusal of such a request; None where it has none."""
     try:
-        with _as_if(view, method, action):
+        with asked_as(view, method, action):
             view.check_permissions(view.request)
     except (exceptions.PermissionDenied, exceptions.NotAuthenticated) as error:
         denied = error
@@ -137,7 +137,7 @@ def _denial(view: Any, method: str, action: str) -> Any:
 
 
 @contextlib.contextmanager
-def _as_if(view: Any, method: str, action: str) -> Iterator[None]:
+def asked_as(view: Any, method: str, action: str) -> Iterator[None]:
     """The view as it would be asked by this method, while the scope is open."""
     http = view.request._request
     before = http.method, view.action

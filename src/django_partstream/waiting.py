@@ -48,9 +48,10 @@ def accepted(
     """
     noun = job.kind.removeprefix("async_").capitalize()
     body = {
-        "message": f"{noun} of {job.total} rows accepted",
+        "message": f"{noun} task started for {job.total} items",
         "task_id": str(job.pk),
         "total_items": job.total,
+        "is_async": True,
         **addresses,
     }
     response = Response(body, status=202)

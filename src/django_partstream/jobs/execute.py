@@ -244,6 +244,7 @@ def _record(job: Job, step: Step) -> None:
         failed=step.tally.failed,
         failures=zlib.compress(lines) if lines else b"",
         successes=ledger.pack(step.kinds, step.pks),
+        output=zlib.compress(step.output) if step.output else b"",
     )
 
 

@@ -68,6 +68,8 @@ class Step:
     kinds: Sequence[str] = ()
     #: With it, the primary keys of the rows that did not fail, in order.
     pks: Sequence[Any] = ()
+    #: What it made for a download: lines of NDJSON.
+    output: bytes = b""
 
 
 class Work(Protocol):

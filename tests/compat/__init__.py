@@ -1,0 +1,1 @@
+"""What the users of the older packages know, and find again."""
