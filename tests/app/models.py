@@ -212,6 +212,26 @@ class Article(models.Model):
         return self.title
 
 
+class Person(models.Model):
+    """A relation that is the same from both sides, and one with a table of ours."""
+
+    name = models.CharField(max_length=20, unique=True)
+    friends = models.ManyToManyField("self", blank=True)
+    clubs = models.ManyToManyField(Tag, through="Membership", blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    person = models.ForeignKey(Person, models.CASCADE)
+    club = models.ForeignKey(Tag, models.CASCADE)
+    since = models.IntegerField(default=2000)
+
+    def __str__(self) -> str:
+        return f"{self.since}"
+
+
 class Review(Article):
     """More than one table."""
 

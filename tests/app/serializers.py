@@ -14,12 +14,14 @@ from .models import (
     Event,
     Folder,
     Nickname,
+    Person,
     Place,
     Product,
     Review,
     Sample,
     Shouted,
     Status,
+    Tag,
     Talk,
     Transaction,
 )
@@ -140,6 +142,115 @@ class ArticleSerializer(serializers.ModelSerializer[Article]):
     class Meta:
         model = Article
         fields = ["id", "slug", "title", "tags"]
+
+
+class SluggedArticleSerializer(serializers.ModelSerializer[Article]):
+    tags = serializers.SlugRelatedField(
+        slug_field="name", queryset=Tag.objects.all(), many=True, required=False
+    )
+
+    class Meta:
+        model = Article
+        fields = ["id", "slug", "title", "tags"]
+
+
+class OurTagField(serializers.PrimaryKeyRelatedField[Tag]):
+    """Tags that the caller may use."""
+
+    def get_queryset(self):
+        return Tag.objects.filter(name__startswith=self.context["prefix"])
+
+
+class OurArticleSerializer(serializers.ModelSerializer[Article]):
+    tags = OurTagField(many=True, required=False)
+
+    class Meta:
+        model = Article
+        fields = ["id", "slug", "title", "tags"]
+
+
+class LinkedContractSerializer(serializers.HyperlinkedModelSerializer[Contract]):
+    url = serializers.HyperlinkedIdentityField(view_name="contracts-detail")
+    account = serializers.HyperlinkedRelatedField(
+        view_name="accounts-detail",
+        queryset=Account.objects.all(),
+        required=False,
+        allow_null=True,
+    )
+
+    class Meta:
+        model = Contract
+        fields = ["url", "number", "year", "amount", "account"]
+
+
+class LinkedArticleSerializer(serializers.HyperlinkedModelSerializer[Article]):
+    tags = serializers.HyperlinkedRelatedField(
+        view_name="tags-detail",
+        lookup_field="name",
+        queryset=Tag.objects.all(),
+        many=True,
+        required=False,
+    )
+
+    class Meta:
+        model = Article
+        fields = ["slug", "title", "tags"]
+
+
+class TagSerializer(serializers.ModelSerializer[Tag]):
+    class Meta:
+        model = Tag
+        fields = ["id", "name"]
+
+
+class NestedArticleSerializer(serializers.ModelSerializer[Article]):
+    """Shows what it does not write."""
+
+    all_tags = TagSerializer(source="tags", many=True, read_only=True)
+
+    class Meta:
+        model = Article
+        fields = ["id", "slug", "title", "tags", "all_tags"]
+
+
+class WritableArticleSerializer(serializers.ModelSerializer[Article]):
+    """Writes what it shows, in its own way."""
+
+    tags = TagSerializer(many=True)
+
+    class Meta:
+        model = Article
+        fields = ["id", "slug", "title", "tags"]
+
+    def create(self, validated_data):
+        tags = validated_data.pop("tags")
+        article = Article.objects.create(**validated_data)
+        article.tags.set([Tag.objects.create(**tag) for tag in tags])
+
+        return article
+
+    def update(self, instance, validated_data):
+        tags = validated_data.pop("tags", None)
+        article = super().update(instance, validated_data)
+
+        if tags is not None:
+            article.tags.set([Tag.objects.create(**tag) for tag in tags])
+
+        return article
+
+
+class PersonSerializer(serializers.ModelSerializer[Person]):
+    class Meta:
+        model = Person
+        fields = ["id", "name", "friends"]
+
+
+class MemberSerializer(serializers.ModelSerializer[Person]):
+    clubs = serializers.PrimaryKeyRelatedField(queryset=Tag.objects.all(), many=True)
+
+    class Meta:
+        model = Person
+        fields = ["id", "name", "clubs"]
 
 
 class ReviewSerializer(serializers.ModelSerializer[Review]):

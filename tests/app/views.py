@@ -17,11 +17,12 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from django_partstream.mixins import BulkOperationsMixin
 
-from .models import Contract, Event, Product, Shouted
+from .models import Account, Article, Contract, Event, Product, Shouted, Tag
 from .serializers import (
     AsyncContractSerializer,
     ContractSerializer,
     EventSerializer,
+    NestedArticleSerializer,
     ProductSerializer,
     ShoutedSerializer,
 )
@@ -90,6 +91,22 @@ class PlainContractsViewSet(ModelViewSet[Contract]):
 
     queryset = Contract.objects.order_by("number")
     serializer_class = ContractSerializer
+
+
+class AccountViewSet(ModelViewSet[Account]):
+    """What others link to."""
+
+    queryset = Account.objects.all()
+
+
+class TagViewSet(ModelViewSet[Tag]):
+    queryset = Tag.objects.all()
+    lookup_field = "name"
+
+
+class ArticleViewSet(BulkOperationsMixin, ModelViewSet[Article]):
+    queryset = Article.objects.order_by("slug")
+    serializer_class = NestedArticleSerializer
 
 
 class ReadOnlyContractsViewSet(BulkOperationsMixin, ReadOnlyModelViewSet[Contract]):

@@ -66,6 +66,7 @@ class Batch:
         self._one_by_one = one_by_one
         self._update_data = update_data
         self._table = plan.table
+        self._links = plan.links
         connection = connections[target.using]
         self._is_exact = all(
             cols.compares_exactly(column, connection) for column in fields.columns
@@ -225,6 +226,9 @@ class Batch:
 
             entry.record = verdict.record
 
+            if self._links:
+                entry.links = self._links.split(entry.record)
+
         self._refer([entry for _, entry in live if entry.record is not None])
 
         return live[len(verdicts)][0] if len(verdicts) < len(live) else len(entries)
@@ -272,10 +276,12 @@ class Batch:
         changed: list[Entry] = []
         columns_changed: set[str] = set()
 
+        self._links.load({entry.stored.pk: entry.links for entry in entries})
+
         for entry in entries:
             found = self._table.changes(entry.stored, entry.values)
 
-            if found:
+            if found or self._links.differ(entry.stored.pk, entry.links):
                 columns_changed |= found
                 changed.append(entry)
             else:
@@ -292,10 +298,15 @@ class Batch:
             self._table.touch(entry.stored, entry.values)
 
         def write(columns: Sequence[Column], some: Sequence[Entry]) -> Iterable[Any]:
-            rows = list(zip(_pks(some), _cells(columns, some), strict=True))
-            self._writer.update(columns, rows)
+            pks = _pks(some)
 
-            return [pk for pk, _ in rows]
+            if columns:
+                rows = list(zip(pks, _cells(columns, some), strict=True))
+                self._writer.update(columns, rows)
+
+            self._link(some, pks)
+
+            return pks
 
         return self._grouped(changed, Kind.UPDATED, write)
 
@@ -307,9 +318,17 @@ class Batch:
             rows = _cells(columns, some)
             key = self._fields.columns if self._has_key(some[0].values) else ()
 
-            return self._writer.insert(columns, rows, key)
+            pks = self._writer.insert(columns, rows, key)
+            self._link(some, pks)
+
+            return pks
 
         return self._grouped(entries, Kind.CREATED, write)
+
+    def _link(self, entries: Sequence[Entry], pks: Sequence[Any]) -> None:
+        if self._links:
+            pairs = zip(pks, entries, strict=True)
+            self._links.write([(pk, e.links) for pk, e in pairs if pk is not MISSING])
 
     def _has_key(self, record: dict[str, Any]) -> bool:
         return all(record.get(name) is not None for name in self._key_names)

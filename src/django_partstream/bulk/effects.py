@@ -9,22 +9,21 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import signals
 from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from rest_framework.serializers import BaseSerializer, ModelSerializer
 
-from django_partstream import conf
-
 from . import columns as cols
+from .links import link_field, linking_reason
+from .receivers import receivers
 from .references import unverified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from django.db.models.signals import ModelSignal
     from rest_framework.serializers import Serializer
 
 __all__ = ("SideEffects", "deleting_reason", "per_row_reason")
@@ -72,6 +71,7 @@ def per_row_reason(
     model: type[models.Model],
     hooks: dict[str, Callable[..., Any] | None],
     side_effects: SideEffects = "auto",
+    using: str = DEFAULT_DB_ALIAS,
 ) -> str | None:
     """Why rows must be written one by one, naming who asks for it; None where they
     need not be. `hooks` are the view's `perform_…` methods, where it overrides them.
@@ -80,6 +80,7 @@ def per_row_reason(
         *_of_choice(side_effects),
         *_of_view(hooks),
         *_of_serializer(serializer, model),
+        *_of_fields(serializer, model, using, heard=side_effects != "skip"),
         *(() if side_effects == "skip" else _of_saving(model)),
         *_of_table(model),
     )
@@ -169,10 +170,10 @@ def _of_serializer(
         if owner is not None:
             yield f"{owner.__name__}.{name} is overridden"
 
-    yield from _of_fields(serializer, model)
 
-
-def _of_fields(serializer: Serializer[Any], model: type[models.Model]) -> Iterator[str]:
+def _of_fields(
+    serializer: Serializer[Any], model: type[models.Model], using: str, *, heard: bool
+) -> Iterator[str]:
     kind = type(serializer)
     by_source = cols.columns_by_source(model)
     fields: Any = serializer.fields.values()
@@ -182,9 +183,15 @@ def _of_fields(serializer: Serializer[Any], model: type[models.Model]) -> Iterat
             continue
 
         column = by_source.get(field.source)
+        link = link_field(model, field.source)
 
         if isinstance(field, BaseSerializer):
             yield f"{kind.__name__}.{field.field_name} is nested"
+        elif link is not None:
+            reason = linking_reason(link, using, heard=heard)
+
+            if reason is not None:
+                yield reason
         elif column is None:
             yield f"{kind.__name__}.{field.field_name} is no column of its own"
         elif isinstance(column, models.FileField):
@@ -210,8 +217,8 @@ def _of_saving(model: type[models.Model]) -> Iterator[str]:
             yield f"{kind.__name__}.create() is overridden"
 
     for name, signal in SIGNALS.items():
-        for receiver in _receivers(signal, model):
-            yield f"{_name(receiver)} receives {name} of {model.__name__}"
+        for receiver in receivers(signal, model):
+            yield f"{receiver} receives {name} of {model.__name__}"
 
 
 def _of_table(model: type[models.Model]) -> Iterator[str]:
@@ -250,26 +257,3 @@ def _overriding(kind: type, name: str) -> type | None:
 
 def _has_stock_pre_save(column: models.Field[Any, Any]) -> bool:
     return type(column).pre_save.__module__.startswith("django.db.models.")
-
-
-def _receivers(
-    signal: ModelSignal, model: type[models.Model]
-) -> Iterator[Callable[..., Any]]:
-    """Whoever receives the signal, apart from those that need not hear of every row,
-    and our own, which hear of rows that are written together in another way."""
-    ignored = ("django_partstream", *conf.current().ignore_receivers)
-
-    if not signal.has_listeners(model):
-        return
-
-    for receivers in signal._live_receivers(model):
-        for receiver in receivers:
-            unwrapped = inspect.unwrap(receiver)
-            path = f"{getattr(unwrapped, '__module__', '')}.{_name(unwrapped)}."
-
-            if not path.startswith(tuple(f"{name}." for name in ignored)):
-                yield unwrapped
-
-
-def _name(receiver: Callable[..., Any]) -> str:
-    return str(getattr(receiver, "__qualname__", type(receiver).__name__))

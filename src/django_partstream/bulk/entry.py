@@ -91,6 +91,8 @@ class Entry:
     instance: Model | None = None
     #: What is to be written, by attribute; None while that is not known.
     record: dict[str, Any] | None = None
+    #: What it is to be linked with, by many-to-many relation.
+    links: dict[str, frozenset[Any]] = dataclasses.field(default_factory=dict)
     #: Whether it has been tried once before and met a unique constraint.
     retried: bool = False
     outcome: Outcome | None = None
@@ -128,6 +130,7 @@ class Entry:
     def reset(self) -> None:
         """Forget all but the row, to judge it anew."""
         self.key = self.instance = self.record = self.outcome = None
+        self.links = {}
 
         if self.row.errors:
             self.fail(*self.row.errors)

@@ -97,6 +97,7 @@ class Upsert:
             target.model,
             _hooks(target, verb),
             target.side_effects,
+            target.using,
         )
         #: Whether rows are written together or one by one.
         self.mode: Mode = "batch" if reason is None else "rows"

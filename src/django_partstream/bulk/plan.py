@@ -20,6 +20,7 @@ from django.db.models import prefetch_related_objects
 from rest_framework.validators import UniqueTogetherValidator
 
 from .judge import UNSTORABLE, UNSTORABLE_ERROR, Candidate, Judge, Verdict
+from .links import Links
 from .questions import Question
 from .related import Relations
 from .table import Table
@@ -80,7 +81,6 @@ class Plan:
         partial: bool = True,
         update_fields: frozenset[str] | None = None,
     ) -> None:
-        self.table = Table(model)
         self.watch = TableWatch(model, using)
         self.relations = Relations(self.watch)
         self.checks = Checks()
@@ -97,6 +97,8 @@ class Plan:
                 get_serializer(data={}, partial=partial),
             )
         )
+        self.links = Links(model, self.sources, using)
+        self.table = Table(model, self.links)
         self._compared = _compared_relations(self._stored.serializer, model)
 
     @property

@@ -3,21 +3,19 @@ each row."""
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import Manager, QuerySet
-from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
-from rest_framework.relations import PrimaryKeyRelatedField, SlugRelatedField
+from rest_framework.relations import ManyRelatedField
 from rest_framework.validators import UniqueValidator
 
 from . import columns as cols
-from .compiled.fields import stock_kind
+from .compiled.fields import related_kind, stock_kind
 from .compiled.reading import UNSURE, Reading
 from .matching import Finder, instances
+from .relating import SCALARS, UNREADABLE, relating_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,20 +24,10 @@ if TYPE_CHECKING:
     from rest_framework.serializers import Serializer
 
     from .columns import Column
+    from .relating import Relating
     from .watch import TableWatch
 
 __all__ = ("Relations",)
-
-# What a related field hands to its look-up, and a column can be asked about.
-SCALARS = (str, int, float, uuid.UUID)
-# No key can be made of the value: what is wrong with it, DRF says.
-UNREADABLE = (
-    ArithmeticError,
-    DjangoValidationError,
-    TypeError,
-    ValidationError,
-    ValueError,
-)
 
 
 class Relations:
@@ -52,48 +40,60 @@ class Relations:
 
     def __init__(self, watch: TableWatch) -> None:
         self._watch = watch
-        self._loaded: dict[Any, _Related] = {}
+        self._loaded: dict[str, _Related] = {}
 
     def attach(self, serializer: Serializer[Any]) -> None:
         """Let the serializer's related fields ask here first."""
-        for field in _related_fields(serializer):
-            self._attach(field)
+        for relating in relating_fields(serializer):
+            self._attach(relating)
 
-    def _attach(self, field: Any) -> None:
-        stock = field.get_queryset
+    def _attach(self, relating: Relating) -> None:
+        stock, name = relating.relation.get_queryset, relating.name
 
-        # Asked for every row, as by DRF: an override may look at the row.
         def get_queryset() -> Any:
-            if _has_own_queryset(field):
-                related = self._loaded.get(field.field_name)
+            related = self._loaded.get(name)
 
-                return stock() if related is None else _Answers(stock, related)
+            if related is None:
+                return stock()
 
+            if related.is_constant:
+                return _Answers(related.queryset.all, related)
+
+            # Asked for every row, as by DRF: it looks at the row.
             queryset = stock()
-            related = self._loaded.get(_fingerprint(field, queryset))
 
-            return queryset if related is None else _Answers(lambda: queryset, related)
+            if related.fingerprint != _fingerprint(queryset):
+                return queryset
 
-        field.get_queryset = get_queryset
+            return _Answers(lambda: queryset, related)
+
+        relating.relation.get_queryset = get_queryset
 
     def load(self, serializer: Serializer[Any], rows: Sequence[Any]) -> None:
         """Look up what these rows refer to: one query a field."""
         self._loaded = {}
 
-        for field in _related_fields(serializer):
-            self._load(field, rows)
+        for relating in relating_fields(serializer):
+            self._load(relating, rows)
 
     def reading(self, field: Any) -> Reading | None:
         """How to read a stock field's column, now that all is loaded."""
-        is_compiled = (
-            stock_kind(type(field)) in (PrimaryKeyRelatedField, SlugRelatedField)
-            and getattr(field, "pk_field", None) is None
-            and _has_own_queryset(field)
-            and all(type(v) is UniqueValidator for v in field.validators)
-        )
         related = self._loaded.get(field.field_name)
 
-        if related is None or not is_compiled:
+        if related is None or not related.is_constant:
+            return None
+
+        relating = related.relating
+
+        if related_kind(type(relating.relation)) is None:
+            return None
+
+        if relating.is_many:
+            return _of_many(field, related)
+
+        if getattr(field, "pk_field", None) is not None or not all(
+            type(v) is UniqueValidator for v in field.validators
+        ):
             return None
 
         null = None if field.allow_null else UNSURE
@@ -104,50 +104,78 @@ class Relations:
         def of_text(value: str) -> Any:
             return related.found(value) if value else null
 
+        if relating.is_address:
+            return Reading(one={str: of_text}, null=null)
+
         return Reading(one={float: of_key, int: of_key, str: of_text}, null=null)
 
-    def _load(self, field: Any, rows: Sequence[Any]) -> None:
-        queryset = type(field).get_queryset(field)
+    def _load(self, relating: Relating, rows: Sequence[Any]) -> None:
+        queryset, is_constant = relating.queryset()
 
         if isinstance(queryset, Manager):
             queryset = queryset.all()
 
-        lookup = _lookup(field)
-        fingerprint = _fingerprint(field, queryset)
+        fingerprint = _fingerprint(queryset)
 
         if fingerprint is None or self._watch.is_written(queryset.model):
             return
 
-        column = cols.column_of(queryset.model, lookup)
+        column = cols.column_of(queryset.model, relating.lookup)
 
         if column is None or not cols.is_plain(column):
             return
 
-        related = _Related(queryset, lookup, column)
+        related = _Related(relating, queryset, column)
+        related.is_constant, related.fingerprint = is_constant, fingerprint
 
         with self._watch.watching():
-            related.load(_given(field, rows))
+            related.load(relating.given(rows))
 
         # Its filter reads the table that is being written: what it lets through may
         # change from row to row.
         if not self._watch.hit:
-            self._loaded[fingerprint] = related
+            self._loaded[relating.name] = related
+
+
+def _of_many(field: Any, related: _Related) -> Reading | None:
+    if stock_kind(type(field)) is not ManyRelatedField or field.validators:
+        return None
+
+    if getattr(related.relating.relation, "pk_field", None) is not None:
+        return None
+
+    def of_list(cell: list[Any]) -> Any:
+        objects = [related.found(item) for item in cell]
+
+        if (not objects and not field.allow_empty) or UNSURE in objects:
+            return UNSURE
+
+        return objects
+
+    return Reading(one={list: of_list}, null=None if field.allow_null else UNSURE)
 
 
 class _Related:
     """The objects of one queryset that a batch refers to."""
 
-    def __init__(self, queryset: QuerySet[Any], lookup: str, column: Column) -> None:
-        self._queryset = queryset
+    def __init__(
+        self, relating: Relating, queryset: QuerySet[Any], column: Column
+    ) -> None:
+        self.relating = relating
+        self.queryset = queryset
+        self.lookup = relating.lookup
+        #: Whether it is this queryset for every row; else, for those of which the
+        #: field gives an equal one.
+        self.is_constant = True
+        self.fingerprint: Any = None
         self._column = column
         self._to_python = cols.stored_column(column).to_python
-        self.lookup = lookup
         self._objects: dict[Any, Model] = {}
         self._absent: set[Any] = set()
 
     def load(self, values: Iterator[Any]) -> None:
         keys = {(key,) for value in values if (key := self._key(value)) is not empty}
-        found = Finder(self._queryset, (self._column,), instances).find(keys)
+        found = Finder(self.queryset, (self._column,), instances).find(keys)
         self._absent = {key for (key,) in keys - found.rows.keys() - found.unknown}
         # Several for one key are DRF's to complain about.
         self._objects = {
@@ -160,13 +188,16 @@ class _Related:
         key = self._key(value)
 
         if key in self._absent:
-            raise self._queryset.model.DoesNotExist
+            raise self.queryset.model.DoesNotExist
 
         return self._objects.get(key, empty)
 
-    def found(self, value: Any) -> Any:
-        """The object, or UNSURE."""
-        return self._objects.get(self._key(value), UNSURE)
+    def found(self, given: Any) -> Any:
+        """The object for what a row has, or UNSURE."""
+        if isinstance(given, bool) or not isinstance(given, SCALARS):
+            return UNSURE
+
+        return self._objects.get(self._key(self.relating.key(given)), UNSURE)
 
     def _key(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, SCALARS):
@@ -199,61 +230,14 @@ class _Answers:
         return getattr(self._real(), name)
 
 
-def _related_fields(serializer: Serializer[Any]) -> Iterator[Any]:
-    for field in serializer.fields.values():
-        if not field.read_only and _lookup(field):
-            yield field
-
-
-def _lookup(field: Any) -> str:
-    """The keyword of the field's one look-up, where it is of a stock kind."""
-    if isinstance(field, PrimaryKeyRelatedField):
-        return "pk"
-
-    if isinstance(field, SlugRelatedField):
-        return str(field.slug_field)
-
-    return ""
-
-
-def _has_own_queryset(field: Any) -> bool:
-    """Whether its queryset is the one it was made with, the same for every row."""
-    return type(field).get_queryset is PrimaryKeyRelatedField.get_queryset
-
-
-def _fingerprint(field: Any, queryset: Any) -> Any:
+def _fingerprint(queryset: Any) -> Any:
     """Equal for querysets that give the same rows; None where that cannot be told."""
     if not isinstance(queryset, QuerySet):
         return None
-
-    if _has_own_queryset(field):
-        return field.field_name
 
     try:
         sql, params = queryset.query.sql_with_params()
     except EmptyResultSet:
         return None
 
-    return field.field_name, queryset.db, sql, repr(params)
-
-
-def _given(field: Any, rows: Sequence[Any]) -> Iterator[Any]:
-    """What the rows hold for a related field, as it looks it up."""
-    pk_field = getattr(field, "pk_field", None)
-
-    name = field.field_name
-    cells = [row.get(name) for row in rows if isinstance(row, dict)]
-    # By type: True is equal to 1, and no key.
-    plain = {(kind, cell) for cell in cells if (kind := type(cell)) in SCALARS}
-
-    for _, value in plain:
-        if value == "":
-            continue
-
-        if pk_field is not None:
-            try:
-                value = pk_field.to_internal_value(value)
-            except UNREADABLE:
-                continue
-
-        yield value
+    return queryset.db, sql, repr(params)

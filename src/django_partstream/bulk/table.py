@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .columns import Column
+    from .links import Links
 
 __all__ = ("Table",)
 
@@ -47,8 +48,9 @@ class Table:
     """What Django does to a row's values on their way into the table, without an
     instance of the model."""
 
-    def __init__(self, model: type[models.Model]) -> None:
+    def __init__(self, model: type[models.Model], links: Links) -> None:
         self._model = model
+        self._links = links
         self._by_source = cols.columns_by_source(model)
         #: What an INSERT may name.
         self.columns = [c for c in model._meta.concrete_fields if not c.generated]
@@ -70,7 +72,15 @@ class Table:
         self, source: str, cells: Sequence[Any]
     ) -> tuple[str, Sequence[Any]] | None:
         """The name of the column and what it is to hold; None where not all are plain
-        values of it. ABSENT stays as it is."""
+        values of it. ABSENT stays as it is. Of a many-to-many relation, its name and
+        the keys of each row's objects."""
+        link = self._links.get(source)
+
+        if link is not None:
+            keys = [cell if cell is ABSENT else link.keys(cell) for cell in cells]
+
+            return None if None in keys else (link.name, keys)
+
         kinds = {*map(type, cells)} - {Absent}
 
         if kinds <= PLAIN and source in self._scalars:
@@ -91,16 +101,16 @@ class Table:
         # Rows that refer to the same object share it.
         places = [*map(id, cells)]
         key = attrgetter(column.target_field.attname)
-        keys: dict[int, Any] = {}
+        held: dict[int, Any] = {}
 
         for place, cell in dict(zip(places, cells, strict=True)).items():
             is_object = cell is not None and cell is not ABSENT
-            keys[place] = key(cell) if is_object else cell
+            held[place] = key(cell) if is_object else cell
 
-            if is_object and keys[place] is None:
+            if is_object and held[place] is None:
                 return None
 
-        return column.attname, [*map(keys.__getitem__, places)]
+        return column.attname, [*map(held.__getitem__, places)]
 
     def record(self, values: dict[str, Any]) -> dict[str, Any] | None:
         """The columns' names and values; None where not all are plain values of
@@ -110,6 +120,16 @@ class Table:
         for source, value in values.items():
             if type(value) in PLAIN and source in self._scalars:
                 record[self._scalars[source]] = value
+
+                continue
+
+            link = self._links.get(source)
+
+            if link is not None:
+                record[link.name] = link.keys(value)
+
+                if record[link.name] is None:
+                    return None
 
                 continue
 

@@ -17,14 +17,16 @@ __all__ = ("TableWatch",)
 
 
 class TableWatch:
-    """Notices queries that mention one table."""
+    """Notices queries that mention a model's table, or those of its many-to-many
+    relations."""
 
     def __init__(self, model: type[Model], using: str) -> None:
         self._connection = connections[using]
         self._model = model._meta.concrete_model
-        # A name with a schema is written '"schema"."table"'.
-        table = model._meta.db_table.replace('"', "").rpartition(".")[2]
-        self._mentions = re.compile(rf"\b{re.escape(table)}\b").search
+        relations: Any = model._meta.many_to_many
+        throughs = (relation.remote_field.through for relation in relations)
+        names = {m._meta.db_table for m in (model, *throughs)}
+        self._mentions = re.compile(rf"\b({'|'.join(map(_bare, names))})\b").search
         #: Whether there was one since the scope was entered, or it was reset.
         self.hit = False
 
@@ -45,3 +47,8 @@ class TableWatch:
             self.hit = True
 
         return execute(sql, params, many, context)
+
+
+def _bare(name: str) -> str:
+    """A table's name, which with a schema is written '"schema"."table"'."""
+    return re.escape(name.replace('"', "").rpartition(".")[2])

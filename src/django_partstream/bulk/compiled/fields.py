@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .reading import Reading
 
-__all__ = ("is_stock", "reading_of", "stock_kind")
+__all__ = ("is_stock", "reading_of", "related_kind", "stock_kind")
 
 READINGS: dict[type, Callable[[Any], Reading | None]] = {
     fields.BigIntegerField: numbers.integer,
@@ -56,6 +56,29 @@ METHODS = (
     "validate_empty_values",
     "validate_precision",
 )
+#: What a related field's class may have of its own without another verdict on a value,
+#: as long as it looks the value up.
+HARMLESS = frozenset(
+    {
+        "__annotations__",
+        "__doc__",
+        "__firstlineno__",
+        "__init__",
+        "__module__",
+        "__orig_bases__",
+        "__parameters__",
+        "__qualname__",
+        "__static_attributes__",
+        "default_error_messages",
+        "display_value",
+        "get_queryset",
+        "lookup_field",
+        "queryset",
+        "to_representation",
+        "use_pk_only_optimization",
+        "view_name",
+    }
+)
 
 
 def reading_of(field: Any) -> Reading | None:
@@ -80,16 +103,32 @@ def stock_kind(kind: type) -> type | None:
     return None
 
 
-def is_stock(field: Any) -> bool:
-    """Whether all methods are those of a stock class, and none is replaced."""
-    kind = type(field)
+def related_kind(kind: type) -> type | None:
+    """The stock class of a related field, whatever its queryset."""
+    for owner in kind.__mro__:
+        if owner.__module__ == relations.__name__:
+            return owner
 
-    return (
-        stock_kind(kind) is not None
-        and not any(name in vars(field) for name in METHODS)
-        and all(
-            getattr(kind, name).__module__ in STOCK_MODULES
-            for name in METHODS
-            if hasattr(kind, name)
-        )
+        if not vars(owner).keys() <= HARMLESS and owner.__module__ != "adrf.relations":
+            return None
+
+    return None
+
+
+def is_stock(field: Any) -> bool:
+    """Whether all methods are those of a stock class, and none is replaced; related
+    fields may have a queryset of their own."""
+    kind = type(field)
+    names: tuple[str, ...] = METHODS
+
+    if stock_kind(kind) is None:
+        if related_kind(kind) is None:
+            return False
+
+        names = tuple(name for name in METHODS if name != "get_queryset")
+
+    return not any(name in vars(field) for name in names) and all(
+        getattr(kind, name).__module__ in STOCK_MODULES
+        for name in names
+        if hasattr(kind, name)
     )

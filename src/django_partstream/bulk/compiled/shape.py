@@ -15,7 +15,7 @@ from rest_framework.fields import (
 )
 from rest_framework.serializers import Serializer
 
-from .fields import is_stock, reading_of, stock_kind
+from .fields import is_stock, reading_of, related_kind, stock_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ("Blank", "FieldShape", "Shape", "shape_of")
 
-RELATIONS = frozenset({relations.PrimaryKeyRelatedField, relations.SlugRelatedField})
+RELATIONS = frozenset(
+    {
+        relations.HyperlinkedRelatedField,
+        relations.ManyRelatedField,
+        relations.PrimaryKeyRelatedField,
+        relations.SlugRelatedField,
+    }
+)
 # All that the verdict on a row goes through, fields and hooks apart.
 METHODS = (
     "_read_only_defaults",
@@ -154,7 +161,7 @@ def _is_own(method: Any, module: str) -> bool:
 
 
 def _field(serializer: Any, field: Any, *, is_partial: bool) -> FieldShape:
-    is_relation = stock_kind(type(field)) in RELATIONS and is_stock(field)
+    is_relation = related_kind(type(field)) in RELATIONS and is_stock(field)
     is_hidden = stock_kind(type(field)) is HiddenField and is_stock(field)
     blank, default = _blank(field, is_partial=is_partial)
 
