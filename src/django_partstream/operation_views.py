@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework.response import Response
 
-from . import results, sets
-from .errors import BadRequestError, NotFoundError
+from . import result_files, results, sets
+from .errors import NotFoundError
 from .jobs import following, progress, states
 from .models import Job, State
 from .renderers import CSVRenderer, EventRenderer, NDJSONRenderer, PageRenderer
@@ -19,6 +19,7 @@ from .streamable import AsyncView, StreamableView, is_asgi
 from .submission import job_addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from django.http.response import HttpResponseBase
@@ -121,38 +122,44 @@ class OperationEventsView(StreamableView, OperationView):
 
 
 class OperationResultsView(AsyncView, OperationView):
-    """The refused rows of a job, in input order, as NDJSON or CSV; of one that reads,
-    what it has read.
+    """The rows of a job with one outcome (`failed`, `successful`, `unprocessed`), in
+    input order, as NDJSON or CSV; of one that reads, what it has read.
 
-    The CSV has the columns of the input and four of ours, so that it can be corrected
-    and sent again as it is.
+    Either can be corrected and sent again as it is.
     """
 
     renderer_classes = [NDJSONRenderer, CSVRenderer]
 
     async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
-        job = await sync_to_async(self._job_with_columns)(job_id)
-        is_set = job.kind == sets.KIND and "outcome" not in request.query_params
-        outcome = request.query_params.get("outcome", "read" if is_set else "failed")
-
-        if outcome != "failed" and not is_set:
-            raise BadRequestError(f"outcome is {outcome[:40]!r}; expected 'failed'.")
-
         renderer = request.accepted_renderer
         as_csv = isinstance(renderer, CSVRenderer)
-        files = sets.downloaded if is_set else results.failed
-        pieces = files(job, as_csv=as_csv)
+        outcome, pieces = await sync_to_async(self._found)(
+            job_id, request.query_params.get("outcome"), as_csv=as_csv
+        )
         response = StreamingHttpResponse(
-            results.off_the_loop(pieces) if is_asgi(request) else pieces,
+            result_files.off_the_loop(pieces) if is_asgi(request) else pieces,
             content_type=renderer.media_type + ("; charset=utf-8" if as_csv else ""),
         )
-        name = f"{outcome}-{job.pk}.{renderer.format}"
+        name = f"{outcome}-{job_id}.{renderer.format}"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["Cache-Control"] = "no-store"
 
         return response
 
-    def _job_with_columns(self, job_id: UUID) -> Job:
+    def _found(
+        self, job_id: UUID, outcome: str | None, *, as_csv: bool
+    ) -> tuple[str, Iterator[bytes]]:
         self.get_job(job_id)
+        # With what was asked for and how far it came.
+        job = states.jobs().get(pk=job_id)
 
-        return states.jobs().only("kind", "spec").get(pk=job_id)
+        if job.kind == sets.KIND and outcome is None:
+            return "read", sets.downloaded(job, as_csv=as_csv)
+
+        outcome = outcome or "failed"
+        found = results.results_of(job, outcome)
+
+        if as_csv:
+            return outcome, result_files.as_csv(job, found)
+
+        return outcome, result_files.as_ndjson(found)

@@ -1,111 +1,179 @@
-"""The refused rows of a job, as files that can be corrected and sent again."""
+"""What became of a job's rows, in input order: of those that were refused, of those
+that were not, and the rows that were never looked at.
+
+Iterators of rows as PROTOCOL section 7 shows them, made as they are asked for. None
+holds more than one commit's part of the ledger and one piece of the input.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from . import encoding, offload
-from .bulk.row import FORMULA_STARTS
-from .models import JobBatch
+from .bulk import rows
+from .errors import BadRequestError, JobUnfinishedError
+from .jobs import inputs, ledger
+from .models import JobBatch, State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import Iterator
 
+    from .bulk.row import Row
     from .models import Job
 
-__all__ = ("OWN_COLUMNS", "failed", "off_the_loop", "safe_cell")
+__all__ = ("OUTCOMES", "results_of")
 
-#: Columns of ours behind the input's; ignored on input.
-OWN_COLUMNS = ("_row", "_outcome", "_pk", "_errors")
+READ_BYTES = 64 * 1024
 
 
-def failed(job: Job, *, as_csv: bool) -> Iterator[bytes]:
-    """The refused rows in input order, a piece for each commit that had some.
+def results_of(job: Job, outcome: str) -> Iterator[dict[str, Any]]:
+    """The rows of the job that had this outcome. Needs `job.spec` and `job.cursor`.
 
-    As NDJSON, or as CSV with the columns of the input and ours. Needs `job.spec`.
+    Raises BadRequestError for an outcome that there is not, JobUnfinishedError where
+    it is not known yet.
     """
-    if not as_csv:
-        for lines in _ledger(job):
-            yield b"".join(
-                encoding.encode(_wire(orjson.loads(line))) + b"\n" for line in lines
+    if outcome not in OUTCOMES:
+        raise BadRequestError(
+            f"outcome is {outcome[:40]!r}; expected one of "
+            f"{', '.join(map(repr, OUTCOMES))}."
+        )
+
+    if outcome == "unprocessed" and not State(job.state).terminal:
+        raise JobUnfinishedError(
+            "Which rows are left unprocessed is known when the job has ended. Wait "
+            "for its end, or cancel it."
+        )
+
+    return OUTCOMES[outcome](job)
+
+
+def _failed(job: Job) -> Iterator[dict[str, Any]]:
+    for batch in _batches(job):
+        for line in _failures(batch):
+            row = orjson.loads(line)
+            yield _shown(
+                row["row"],
+                "failed",
+                line=row.get("line"),
+                data=row.get("data"),
+                errors=row.get("errors", []),
+                error=row.get("error", ""),
             )
 
+
+def _successful(job: Job) -> Iterator[dict[str, Any]]:
+    read = _read(job, rows.Position())
+
+    for batch in _batches(job):
+        for number, (kind, pk) in enumerate(_outcomes(batch), start=batch.first_row):
+            row = next(read, None)
+
+            if kind != ledger.FAILED:
+                yield _shown(
+                    number,
+                    kind,
+                    pk=pk,
+                    line=None if row is None else row.line,
+                    data=None if row is None else row.data,
+                )
+
+
+def _unprocessed(job: Job) -> Iterator[dict[str, Any]]:
+    for row in _read(job, rows.Position.from_dict(job.cursor)):
+        yield _shown(row.number, "unprocessed", line=row.line, data=row.data)
+
+
+OUTCOMES = {
+    "failed": _failed,
+    "successful": _successful,
+    "unprocessed": _unprocessed,
+}
+
+
+def _shown(
+    row: int,
+    outcome: str,
+    *,
+    line: int | None,
+    data: Any,
+    pk: Any = None,
+    errors: Any = (),
+    error: str = "",
+) -> dict[str, Any]:
+    return {
+        "row": row,
+        "line": line,
+        "outcome": outcome,
+        "pk": pk,
+        "data": data,
+        "errors": errors,
+        #: In words; for a CSV cell.
+        "error": error,
+    }
+
+
+def _read(job: Job, position: rows.Position) -> Iterator[Row]:
+    """The input after this position; nothing of work that has no rows for its input."""
+    if "dialect" not in job.spec:
         return
 
-    given = job.spec.get("dialect", {}).get("columns", ())
-    columns = [column for column in given if column not in OWN_COLUMNS]
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow((*columns, *OWN_COLUMNS))
+    dialect = rows.Dialect.from_dict(job.spec["dialect"])
+    stream = inputs.of(job).open(position.offset)
 
-    for lines in _ledger(job):
-        for line in lines:
-            writer.writerow(_cells(orjson.loads(line), columns))
-
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-
-    if rest := buffer.getvalue():
-        yield rest.encode()
+    for row, _ in rows.read(stream, dialect, position):
+        yield row
 
 
-async def off_the_loop(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, each made in a thread of ours."""
-    while (piece := await offload.run_sync(next, pieces, None)) is not None:
-        yield piece
-
-
-def _ledger(job: Job) -> Iterator[list[bytes]]:
-    batches = (
-        JobBatch.objects.using(job._state.db)
-        .filter(job=job, failed__gt=0)
-        .order_by("number")
-    )
+def _batches(job: Job) -> Iterator[JobBatch]:
+    batches = JobBatch.objects.using(job._state.db).filter(job=job).order_by("number")
     last = 0
 
     # One query each: an iterator over all would hold a connection between two pieces.
     while batch := batches.filter(number__gt=last).first():
         last = batch.number
-        yield zlib.decompress(batch.failures).splitlines()
+        yield batch
 
 
-def _wire(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: row.get(key) for key in ("row", "line", "outcome", "pk", "data", "errors")
-    }
+def _outcomes(batch: JobBatch) -> Iterator[tuple[str, Any]]:
+    if batch.successes:
+        return ledger.unpack(bytes(batch.successes))
+
+    return _guessed(batch)
 
 
-def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    data = row["data"] if isinstance(row["data"], dict) else {}
-    errors = row["error"]
-    pk = "" if row["pk"] is None else row["pk"]
-    cells = [data.get(column) for column in columns]
+def _guessed(batch: JobBatch) -> Iterator[tuple[str, Any]]:
+    """Of work that did not say what became of each row."""
+    failed = {orjson.loads(line)["row"] for line in _failures(batch)}
+    kind = next(
+        (
+            kind
+            for kind in ("created", "updated", "deleted", "unchanged")
+            if getattr(batch, kind)
+        ),
+        ledger.FAILED,
+    )
 
-    return [
-        safe_cell(cell) for cell in (*cells, row["row"], row["outcome"], pk, errors)
-    ]
-
-
-def safe_cell(cell: Any) -> str:
-    """A value as text that no spreadsheet takes for a formula."""
-    text = "" if cell is None else str(cell)
-
-    if text.startswith(FORMULA_STARTS) and not _is_number(text):
-        return f"'{text}"
-
-    return text
+    for number in range(batch.first_row, batch.last_row + 1):
+        yield (ledger.FAILED if number in failed else kind), None
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
+def _failures(batch: JobBatch) -> Iterator[bytes]:
+    """The lines of the failed rows, inflated as they are asked for."""
+    packed: bytes = bytes(batch.failures)
 
-    return True
+    if not packed:
+        return
+
+    inflater = zlib.decompressobj()
+    rest = b""
+
+    while packed:
+        *lines, rest = (rest + inflater.decompress(packed, READ_BYTES)).split(b"\n")
+        packed = inflater.unconsumed_tail
+        yield from lines
+
+    # Each line has its end.
+    *lines, _ = (rest + inflater.flush()).split(b"\n")
+    yield from lines

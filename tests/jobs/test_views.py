@@ -187,4 +187,6 @@ def test_an_unknown_outcome_is_refused(client: Client) -> None:
     response = client.get(address(make_job(), "results") + "?outcome=lucky")
 
     assert response.status_code == 400
-    assert response.json()["detail"] == "outcome is 'lucky'; expected 'failed'."
+    assert response.json()["detail"] == (
+        "outcome is 'lucky'; expected one of 'failed', 'successful', 'unprocessed'."
+    )

@@ -14,13 +14,13 @@ from django_partstream.errors import ColumnsError, EmptyUploadError, NotCSVError
 from . import decoding
 from .outcome import RowError
 from .row import (
-    FORMULA_STARTS,
     MAX_CELL_LENGTH,
     MAX_RECORD_BYTES,
     OWN_COLUMNS,
     Dialect,
     Position,
     Row,
+    unescaped,
 )
 
 if TYPE_CHECKING:
@@ -223,19 +223,13 @@ def _records(
 
         if own:
             data = {
-                name: _unescaped(cell) for name, cell in data.items() if name not in own
+                name: unescaped(cell) for name, cell in data.items() if name not in own
             }
 
         yield (
             Row(number=number, line=line, data=data, errors=errors),
             Position(offset=lines.offset, row=number, line=lines.number),
         )
-
-
-def _unescaped(cell: str) -> str:
-    is_escaped = cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS)
-
-    return cell[1:] if is_escaped else cell
 
 
 def _endless(row: int, line: int, what: str) -> NotCSVError:

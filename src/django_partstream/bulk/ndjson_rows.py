@@ -10,7 +10,7 @@ from . import decoding
 from .decoding import Lines, RecordTooLongError
 from .json_values import ConstantError, decode, not_an_object
 from .outcome import RowError
-from .row import MAX_RECORD_BYTES, Dialect, Position, Row
+from .row import MAX_RECORD_BYTES, OWN_MEMBERS, Dialect, Position, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +103,10 @@ def _value(text: str) -> tuple[Any, tuple[RowError, ...]]:
     except (ConstantError, RecursionError, ValueError) as error:
         # The text itself goes back to the client, who can mend it.
         return text.rstrip("\r\n"), (_parse_error(error),)
+
+    if isinstance(value, dict) and value.keys() == OWN_MEMBERS:
+        # A line of our result files, corrected.
+        value = value["data"]
 
     return value, not_an_object(value)
 

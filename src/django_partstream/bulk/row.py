@@ -15,10 +15,13 @@ __all__ = (
     "MAX_CELL_LENGTH",
     "MAX_RECORD_BYTES",
     "OWN_COLUMNS",
+    "OWN_MEMBERS",
     "Dialect",
     "Inspection",
     "Position",
     "Row",
+    "escaped",
+    "unescaped",
 )
 
 #: No record, of whatever format, may be longer; a reader holds one at a time.
@@ -32,6 +35,37 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 #: Columns of our result files; ignored when such a file comes back.
 OWN_COLUMNS = frozenset({"_row", "_outcome", "_pk", "_errors"})
+
+
+#: What a line of our NDJSON result files has; when it comes back, `data` is the row.
+OWN_MEMBERS = frozenset({"row", "line", "outcome", "pk", "data", "errors"})
+
+
+def escaped(cell: str) -> str:
+    """The cell as a spreadsheet shows it; `unescaped` undoes it."""
+    return (
+        f"'{cell}" if _is_formula(cell.lstrip("'")) and not _is_number(cell) else cell
+    )
+
+
+def unescaped(cell: str) -> str:
+    """The cell as it was before `escaped`."""
+    is_escaped = cell.startswith("'") and _is_formula(cell.lstrip("'"))
+
+    return cell[1:] if is_escaped else cell
+
+
+def _is_formula(text: str) -> bool:
+    return text.startswith(FORMULA_STARTS)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+
+    return True
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

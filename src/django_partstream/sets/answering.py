@@ -13,7 +13,7 @@ from django_partstream import conf, preferences, reading
 from django_partstream.bulk import rows
 from django_partstream.errors import TooManyRowsError
 from django_partstream.renderers import NDJSONRenderer
-from django_partstream.results import off_the_loop
+from django_partstream.result_files import off_the_loop
 from django_partstream.stream_slots import slots
 from django_partstream.streamable import holder_of, is_asgi
 from django_partstream.submission import submit_work

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from django_partstream.bulk.row import escaped
 from django_partstream.models import JobBatch
-from django_partstream.results import safe_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +62,9 @@ def _csv(rows: list[list[Any]]) -> bytes:
 
 def _cell(value: Any) -> str:
     if isinstance(value, dict | list):
-        return safe_cell(json.dumps(value, ensure_ascii=False))
+        return escaped(json.dumps(value, ensure_ascii=False))
 
     if isinstance(value, bool):
         return "true" if value else "false"
 
-    return safe_cell(value)
+    return "" if value is None else escaped(str(value))
