@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from django_partstream import conf, offload
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from .observer import JobEvent
 
-__all__ = ("COUNTED", "Counts", "alive", "beating", "workers")
+__all__ = ("COUNTED", "Counts", "alive", "beating", "was_heard_of", "workers")
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,14 @@ def _counted(event: JobEvent) -> dict[str, int]:
             return {"publish_failures": 1}
 
 
+def was_heard_of() -> Q:
+    """Of a worker: lately."""
+    return Q(seen_at__gte=states.after(-MISSED_BEATS * conf.current().sweep_seconds))
+
+
 def alive() -> QuerySet[Worker]:
     """The workers that were heard of lately."""
-    seconds = MISSED_BEATS * conf.current().sweep_seconds
-
-    return workers().filter(seen_at__gte=states.after(-seconds))
+    return workers().filter(was_heard_of())
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from django_partstream.models import Job
 
-__all__ = ("TERMINAL", "Publisher", "group_of", "load", "snapshot")
+__all__ = (
+    "TERMINAL",
+    "Publisher",
+    "group_of",
+    "load",
+    "percentage",
+    "snapshot",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +73,7 @@ def snapshot(job: Job) -> dict[str, Any]:
         "progress": {
             "current": job.current,
             "total": job.total,
-            "percentage": _percentage(job),
+            "percentage": percentage(job),
             "rows_per_second": None if job.rate is None else round(job.rate, 1),
             "eta_seconds": _eta(job, state),
             "message": message,
@@ -105,7 +112,8 @@ STATUS = {
 }
 
 
-def _percentage(job: Job) -> float:
+def percentage(job: Job) -> float:
+    """How much of its input is done, with one digit."""
     if not job.total:
         return 100.0 if job.state == State.SUCCESS else 0.0
 
