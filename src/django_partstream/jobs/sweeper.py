@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from django_partstream import conf, offload
 
-from . import observer, states
+from . import observer, pruning, states
 from .crash_points import Point, reached
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: Jobs that one sweep hands out.
 SWEEP_JOBS = 100
 
+#: How often a process prunes, and the jobs that it then deletes.
+PRUNE_SECONDS = 600.0
+PRUNE_JOBS = 100
 
 #: Scopes of `sweeping` in this process.
 _open = 0
@@ -62,17 +65,20 @@ async def sweep(queue: Queue) -> int:
 
 @contextlib.asynccontextmanager
 async def sweeping(queue: Queue) -> AsyncIterator[None]:
-    """Sweep every `SWEEP_SECONDS` while the scope is open."""
+    """Sweep every `SWEEP_SECONDS`, and prune now and then, while the scope is open."""
     global _open
-    task = asyncio.create_task(_sweep_on(queue))
+    tasks = [asyncio.create_task(_sweep_on(queue)), asyncio.create_task(_prune_on())]
     _open += 1
 
     try:
         yield
     finally:
         _open -= 1
-        task.cancel()
-        await asyncio.wait([task])
+
+        for task in tasks:
+            task.cancel()
+
+        await asyncio.wait(tasks)
 
 
 def is_sweeping() -> bool:
@@ -89,3 +95,15 @@ async def _sweep_on(queue: Queue) -> None:
             logger.warning("sweep: %s: %s", type(error).__name__, error)
 
         await asyncio.sleep(conf.current().sweep_seconds * random.uniform(0.8, 1.2))
+
+
+async def _prune_on() -> None:
+    while True:
+        # Not at once, and not all processes of a deployment together.
+        await asyncio.sleep(PRUNE_SECONDS * random.uniform(0.1, 1.9))
+
+        try:
+            await offload.run_sync(pruning.prune, limit=PRUNE_JOBS)
+            await offload.run_sync(pruning.prune_strays)
+        except Exception as error:
+            logger.warning("prune: %s: %s", type(error).__name__, error)
