@@ -129,7 +129,7 @@ def encode(value: Any) -> bytes:
         UnencodableError: something in `value` has no JSON form (see the module's
             rules). The message says where and of which type, never the value.
     """
-    return _one_line(_Encoding().run(value))
+    return _fitted(_one_line(_Encoding().run(value)))
 
 
 def encode_each(values: Iterable[Any]) -> Iterator[bytes]:
@@ -163,7 +163,7 @@ def encode_plain(value: Any) -> bytes | None:
     if b"null" in text and _Encoding().has_non_finite(value):
         return None
 
-    return _one_line(text)
+    return _fitted(_one_line(text))
 
 
 def encode_frame(frame: frames.Frame) -> bytes:
@@ -205,6 +205,11 @@ def _encode_progress(frame: frames.Progress) -> bytes:
     _progress[key] = frame.snapshot, text
 
     return text
+
+
+def _fitted(text: bytes) -> bytes:
+    # orjson leaves 4 KiB to whatever is shorter, and it may be kept for hours.
+    return b"%b" % text if len(text) < 2048 else text
 
 
 def _one_line(text: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -396,3 +397,34 @@ async def test_stream_that_waits_for_changes_holds_no_connection(
         await apublish("orders")
         await stream.hears_until("part")
         await until(lambda: open_connections() == before)
+
+
+def request_threads() -> int:
+    return sum(
+        thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()
+    )
+
+
+async def test_stream_that_waits_for_changes_holds_no_thread(
+    follow: Any, cookie: Header
+) -> None:
+    before = request_threads()
+
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(follow("/guarded/", cookie))
+            for _ in range(3)
+        ]
+
+        for stream in streams:
+            await stream.hears_until("live")
+
+        await until(lambda: request_threads() <= before)
+        # Whoever needs one gets one.
+        views.shown["orders"] = 1
+        await apublish("orders")
+
+        for stream in streams:
+            await stream.hears_until("part")
+
+        await until(lambda: request_threads() <= before)

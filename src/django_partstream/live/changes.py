@@ -8,6 +8,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
+from django_partstream.flag import Flag
+
 from .checking import is_live
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Changes:
     def __init__(self) -> None:
         self._topics: set[str] = set()
         self._since = 0.0
-        self._arrived = asyncio.Event()
+        self._arrived = Flag()
 
     def put(self, message: Mapping[str, Any], /) -> None:
         self._topics.add(message.get("topic", ""))
@@ -57,9 +59,11 @@ class Changes:
         """Whether one comes within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._arrived.wait()
+                await self._arrived.wait()
         except TimeoutError:
             return False
+        else:
+            return True
 
     def take(self) -> Due:
         taken, self._topics = frozenset(self._topics), set()

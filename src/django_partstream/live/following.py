@@ -74,6 +74,7 @@ async def follow(
     async with contextlib.aclosing(follower.run(first)) as producer:
         async for frame in producer:
             yield frame
+            del frame
 
 
 class _Follower:
@@ -120,6 +121,8 @@ class _Follower:
             async with contextlib.aclosing(self._changed(listening)) as changed:
                 async for frame in changed:
                     yield frame
+                    # It may be large, and the next one hours away.
+                    del frame
 
     async def _changed(self, listening: hub.Listening) -> AsyncGenerator[frames.Frame]:
         now = asyncio.get_running_loop().time

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import threading
-from collections import deque
 from typing import TYPE_CHECKING
 
 from django_partstream.encoding import Encoded
+from django_partstream.flag import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,9 +54,9 @@ class Feed:
         self._told = tell is None
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._room = asyncio.Event()
+        self._room = Flag()
         self._lock = threading.Lock()
-        self._batches: deque[Batch] = deque()
+        self._batches: list[Batch] = []
         self._texts: list[bytes] = []
         self._text_bytes = 0
         self._text_items = 0
@@ -97,7 +97,7 @@ class Feed:
             if not self._batches:
                 self._cut()
 
-            batch = self._batches.popleft() if self._batches else None
+            batch = self._batches.pop(0) if self._batches else None
             self._told = batch is not None
 
             if len(self._batches) <= MAX_WAITING // 2:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections import deque
 from typing import TYPE_CHECKING
 
 from django_partstream import frames
+from django_partstream.flag import Flag
 
 from .feed import Feed
 
@@ -24,10 +23,12 @@ class Outbox:
     what waits is bounded by the parts that are at work.
     """
 
+    __slots__ = ("_changed", "_closed", "_waiting")
+
     def __init__(self) -> None:
         #: Lanes with something to take, each once.
-        self._waiting: deque[Lane] = deque()
-        self._changed = asyncio.Event()
+        self._waiting: list[Lane] = []
+        self._changed = Flag()
         self._closed = False
 
     def announce(self, lane: Lane) -> None:
@@ -49,7 +50,7 @@ class Outbox:
         """
         while not self._closed:
             while self._waiting:
-                lane = self._waiting.popleft()
+                lane = self._waiting.pop(0)
                 said = lane.take()
 
                 if isinstance(said, frames.Items):
@@ -67,12 +68,14 @@ class Outbox:
 class Lane:
     """The way of one part's items and, behind them, of what became of it."""
 
+    __slots__ = ("_announce", "_name", "_resolved", "_seq", "_taken", "feed")
+
     def __init__(self, name: str, outbox: Outbox) -> None:
         self._name = name
         self._announce = functools.partial(outbox.announce, self)
         self._seq = 0
         self._resolved: Resolved | None = None
-        self._taken = asyncio.Event()
+        self._taken = Flag()
         self.feed = Feed(self._announce)
 
     async def end(self, resolved: Resolved) -> None:

@@ -97,12 +97,14 @@ async def stream(
 
             if isinstance(said, frames.Items):
                 yield said
-                continue
+            else:
+                del owed[said.name]
+                ok += said.problem is None
+                failed += said.problem is not None
+                yield said.frame(sign(owed))
 
-            del owed[said.name]
-            ok += said.problem is None
-            failed += said.problem is not None
-            yield said.frame(sign(owed))
+            # It may be large, and the next one hours away.
+            del said
 
         yield frames.End(ok=ok, failed=failed, cursor=sign(owed), reason=reason)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+from django_partstream.flag import Flag
 
 __all__ = ("MAX_BYTES", "WRITE_BYTES", "Outbox")
 
@@ -23,11 +22,11 @@ class Outbox:
 
     def __init__(self, max_frames: int) -> None:
         self._max_frames = max_frames
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._size = 0
         self._closed = False
-        self._changed = asyncio.Event()
-        self._taken = asyncio.Event()
+        self._changed = Flag()
+        self._taken = Flag()
 
     async def put(self, block: bytes) -> None:
         """Add to it, as soon as there is room. What comes after `close` is dropped."""
@@ -53,7 +52,7 @@ class Outbox:
         while self._waiting and (
             not blocks or size + len(self._waiting[0]) <= WRITE_BYTES
         ):
-            blocks.append(self._waiting.popleft())
+            blocks.append(self._waiting.pop(0))
             size += len(blocks[-1])
 
         self._size -= size

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
-__all__ = ("close_connections",)
+__all__ = ("close_connections", "let_go")
 
 
-async def close_connections() -> None:
+async def close_connections() -> bool:
     """Close those of this request's thread, whatever CONN_MAX_AGE says: nobody comes
-    back for them. What is inside of a transaction is left alone."""
-    await sync_to_async(_close)()
+    back for them. What is inside of a transaction is left alone. Whether all are
+    closed."""
+    return await sync_to_async(_close)()
 
 
-def _close() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+async def let_go() -> None:
+    """Give back what the request has: its connections, and the thread. Who needs one
+    after all gets another."""
+    if await close_connections():
+        _end_thread()
+
+
+def _close() -> bool:
+    used = connections.all(initialized_only=True)
+    left = [connection for connection in used if connection.in_atomic_block]
+
+    for connection in used:
+        if connection not in left:
             connection.close()
+
+    return not left
+
+
+def _end_thread() -> None:
+    context = SyncToAsync.thread_sensitive_context.get(None)
+
+    # The thread of the process, or one that somebody else has given.
+    if context is None or getattr(context, "_executor", None) is not None:
+        return
+
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+
+    if executor is not None:
+        # It has nothing to do: it was we who waited for it.
+        executor.shutdown(wait=False)

@@ -118,6 +118,7 @@ async def until_shutdown(
     async with Watched(producer) as watched:
         async for frame in watched:
             yield frame
+            del frame
 
 
 class Watched:

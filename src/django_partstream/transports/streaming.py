@@ -19,7 +19,7 @@ from django_partstream import conf, frames
 
 from . import ndjson
 from .outbox import Outbox
-from .request_thread import close_connections
+from .request_thread import let_go
 from .shutdown import until_shutdown
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class FrameResponse(HttpResponseBase):
         self._on_begin = on_begin
         self._on_close = on_close
         self._taken = False
-        #: The connections of the request's thread are given back.
+        #: The thread of the request, and its connections, are given back.
         self._is_detached = False
         self._content: AsyncIterable[bytes] | None = None
         self._end: Callable[[], None] | None = None
@@ -190,7 +190,7 @@ class FrameResponse(HttpResponseBase):
 
                 if not (self.holds_request_thread or self._is_detached):
                     self._is_detached = True
-                    await close_connections()
+                    await let_go()
         finally:
             self._end = None
             pump.cancel()
@@ -254,7 +254,11 @@ async def _pump(
             async for frame in stream:
                 await outbox.put(framing.framed(frame))
 
-                if isinstance(frame, frames.Start):
+                is_first = isinstance(frame, frames.Start)
+                # It may be large, and the next one hours away.
+                del frame
+
+                if is_first:
                     # It leaves before the work begins that it announces.
                     await asyncio.sleep(0)
     except Exception:

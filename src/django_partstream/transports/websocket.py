@@ -315,13 +315,11 @@ class _Socket:
                 if not isinstance(frame, frames.Ping):
                     await self._writer.write(next_.message(frame))
 
-                # Each of a job was waited for.
-                if isinstance(frame, frames.Progress):
-                    continue
-
                 if isinstance(frame, frames.End):
                     end = frame
 
+                # It may be large, and the next one hours away.
+                del frame
                 # Frames that are there already must not keep the loop to themselves.
                 await asyncio.sleep(0)
 
