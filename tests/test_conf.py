@@ -39,7 +39,7 @@ def test_a_redis_url_chooses_arq(settings: Any) -> None:
             {"QUEUE": "celery"},
             (
                 "PARTSTREAM['QUEUE'] is 'celery'; expected one of 'embedded', "
-                "'database', 'arq'."
+                "'database', 'arq', or the path of a class."
             ),
         ),
         (

@@ -16,3 +16,6 @@ class PartstreamConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers them
+        from .jobs.embedded_queue import start_with_first_request
+
+        start_with_first_request()

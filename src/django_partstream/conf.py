@@ -18,6 +18,7 @@ from django.core.signals import setting_changed
 
 __all__ = ("QueueName", "Settings", "current", "problems")
 
+#: Or the dotted path of a class.
 QueueName = Literal["embedded", "database", "arq"]
 
 MIB = 1024 * 1024
@@ -34,8 +35,9 @@ class Settings:
     """The `PARTSTREAM` dict, each key in lower case. Seconds, bytes and rows."""
 
     #: Where jobs run: in the ASGI process, in `partstream_worker` processes that
-    #: poll the table, or on arq workers. Default: arq when REDIS_URL is set.
-    queue: QueueName = "embedded"
+    #: poll the table, or on arq workers; or the dotted path of a `jobs.queue.Queue`.
+    #: Default: arq when REDIS_URL is set.
+    queue: QueueName | str = "embedded"
     #: For arq. The channel layer has its own setting, CHANNEL_LAYERS.
     redis_url: str | None = None
 
@@ -206,8 +208,10 @@ def _is_ttl(value: Any) -> bool:
 #: What is expected of a key that is not simply a number, and what will do.
 EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "QUEUE": (
-        f"one of {', '.join(map(repr, get_args(QueueName)))}",
-        lambda value: value in get_args(QueueName),
+        f"one of {', '.join(map(repr, get_args(QueueName)))}, or the path of a class",
+        lambda value: (
+            value in get_args(QueueName) or (isinstance(value, str) and "." in value)
+        ),
     ),
     "REDIS_URL": ("a URL or None", _is_text_or_none),
     "CONNECTION_SETUP": (

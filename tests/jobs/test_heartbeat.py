@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from django_partstream.jobs import heartbeat, states
-from django_partstream.jobs.database_queue import EmbeddedQueue
+from django_partstream.jobs.embedded_queue import EmbeddedQueue
 from django_partstream.models import Worker
 from tests.jobs.test_queues import ended
 from tests.jobs.work import make_job

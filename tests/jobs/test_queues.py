@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 
-from django_partstream import offload
 from django_partstream.jobs import states, submit, sweeper
-from django_partstream.jobs.database_queue import DatabaseQueue, EmbeddedQueue
+from django_partstream.jobs.database_queue import DatabaseQueue
+from django_partstream.jobs.embedded_queue import EmbeddedQueue
 from django_partstream.jobs.queue import Queue, get_queue
 from django_partstream.models import Job, State
 from tests.jobs.work import KIND, GroupWork, expected, make_job, written
@@ -149,8 +149,7 @@ async def test_with_redis_down_a_job_is_accepted_and_done_later(
 
     redis_server.kill()
     job = await sync_to_async(submit.submit)(kind=KIND, owner=None, spec={}, total=35)
-    # As after REDISPATCH_SECONDS: the message was lost with Redis.
-    await offload.run_sync(states.jobs().filter(pk=job.pk).update, dispatched_at=None)
+    assert await sync_to_async(states.due)(10) == [(job.pk, 1)]
 
     async with working(get_queue()):
         redis_server.restart()

@@ -1,7 +1,10 @@
 """Jobs on arq workers. The only module that imports arq.
 
 arq delivers at least once, late, or not at all; here it carries ids and nothing else,
-each message under an id of its own, and keeps no results.
+each message under an id of its own, and keeps no results. Its workers run as
+`manage.py partstream_worker`, or as any others of arq's:
+
+    arq django_partstream.jobs.arq_queue.WorkerSettings
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import orjson
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.worker import Worker, func
+from django.core.exceptions import ImproperlyConfigured
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,10 +27,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_partstream import conf, offload
 
-from . import heartbeat, states
-from .database_queue import pace_of, worker_name
-from .execute import SliceEnd, run_slice
-from .progress import Publisher
+from . import standalone, states
+from .bench import Bench, open_bench
+from .execute import SliceEnd
+from .queue import GRACE_SECONDS
 from .sweeper import hand_out, sweeping
 
 if TYPE_CHECKING:
@@ -33,7 +38,11 @@ if TYPE_CHECKING:
 
     from arq.typing import WorkerCoroutine
 
-__all__ = ("QUEUE_NAME", "ArqQueue")
+    from .queue import Queue
+
+__all__ = ("FUNCTION", "QUEUE_NAME", "ArqQueue")
+
+assert standalone  # before the models, which `states` imports
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +53,41 @@ FUNCTION = "partstream_slice"
 #: is quicker. It must be longer than a slice.
 ARQ_TIMEOUT_SECONDS = 120
 
+#: A message comes back once for each worker that was stopped at it. Never the end of a
+#: job: the row counts what it has tried.
+ARQ_TRIES = 1_000
+
 PUBLISH_TIMEOUT_SECONDS = 3.0
 
-#: How long batches in hand may take to end when the worker is stopped.
-GRACE_SECONDS = 30.0
+#: After a Redis that did not answer, nobody waits for it for so long.
+DOWN_SECONDS = 5.0
+
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 5.0
 
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 
 class ArqQueue:
-    """Messages in Redis, taken by `partstream_worker` processes."""
+    """Messages in Redis, taken by `partstream_worker` processes or by arq's."""
+
+    def __init__(self) -> None:
+        self._down_until = 0.0
 
     async def publish(self, job_id: UUID, message_id: str) -> None:
+        if time.monotonic() < self._down_until:
+            raise RedisConnectionError("Redis did not answer a moment ago.")
+
         # A connection for each of these rare messages: nothing to share between
         # threads and loops, nothing to leak.
-        async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
-            async with _connected(retries=0) as redis:
-                await redis.enqueue_job(FUNCTION, str(job_id), _job_id=message_id)
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+                async with _connected(retries=0) as redis:
+                    await redis.enqueue_job(FUNCTION, str(job_id), _job_id=message_id)
+        except TimeoutError:
+            # One request waits for it, not each.
+            self._down_until = time.monotonic() + DOWN_SECONDS
+            raise
 
     async def ping(self) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS), _connected(retries=0):
@@ -71,37 +98,29 @@ class ArqQueue:
         async with sweeping(self):
             yield
 
-    async def work(self, stop: asyncio.Event, *, concurrency: int) -> None:
-        pool = offload.Pool(concurrency, name="partstream-job")
-
-        try:
-            async with (
-                sweeping(self),
-                heartbeat.beating(worker_name()),
-                Publisher().running() as publisher,
-            ):
-                await self._keep_working(stop, concurrency, pool, publisher)
-        finally:
-            pool.close()
-
-    async def _keep_working(
+    async def work(
         self,
         stop: asyncio.Event,
+        *,
         concurrency: int,
-        pool: offload.Pool,
-        publisher: Publisher,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """Run arq workers, one after another: arq's own dies when Redis restarts."""
+        async with (
+            sweeping(self),
+            open_bench(stop, threads=concurrency, grace_seconds=grace_seconds) as bench,
+        ):
+            await self._keep_working(bench, concurrency)
+
+    async def _keep_working(self, bench: Bench, concurrency: int) -> None:
+        """Run arq workers, one after another: arq's own dies when Redis restarts.
+        While Redis is away the table is the queue."""
         failures = 0
 
-        while not stop.is_set():
+        while not bench.stop.is_set():
             try:
                 async with _connected(retries=5) as redis:
-                    await _until(
-                        self._worker(redis, stop, concurrency, pool, publisher), stop
-                    )
-
-                failures = 0
+                    failures = 0
+                    await _until(self._worker(redis, bench, concurrency), bench.stop)
             except Exception as error:
                 delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
                 failures += 1
@@ -111,69 +130,50 @@ class ArqQueue:
                     error,
                     delay,
                 )
+                await _work_from_table(bench, concurrency, delay)
 
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), delay)
-
-    def _worker(
-        self,
-        redis: ArqRedis,
-        stop: asyncio.Event,
-        concurrency: int,
-        pool: offload.Pool,
-        publisher: Publisher,
-    ) -> Worker:
-        async def work(_: dict[Any, Any], job_id: str) -> None:
-            pace = await pool.run(pace_of, commit=1.0)
-            end = await pool.run(
-                run_slice,
-                UUID(job_id),
-                worker=worker_name(),
-                pace=pace,
-                stopping=stop.is_set,
-                on_change=publisher.offer,
-            )
-
-            if end is SliceEnd.RELEASED:
-                await self._hand_on(UUID(job_id))
-
+    def _worker(self, redis: ArqRedis, bench: Bench, concurrency: int) -> Worker:
         return Worker(
-            functions=[
-                func(
-                    cast("WorkerCoroutine", work),
-                    name=FUNCTION,
-                    keep_result=0,
-                    timeout=ARQ_TIMEOUT_SECONDS,
-                    max_tries=1,
-                )
-            ],
-            queue_name=QUEUE_NAME,
+            **_options(),
             redis_pool=redis,
             handle_signals=False,
             max_jobs=concurrency,
-            keep_result=0,
-            retry_jobs=False,
-            allow_abort_jobs=False,
-            job_serializer=_dumps,
-            job_deserializer=orjson.loads,
-            log_results=False,
-            poll_delay=0.2,
+            ctx={"queue": self, "bench": bench},
         )
 
-    async def _hand_on(self, job_id: UUID) -> None:
+
+async def _work_from_table(bench: Bench, concurrency: int, seconds: float) -> None:
+    ends_at = time.monotonic() + seconds
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(
+                bench.take_turns(until=lambda: time.monotonic() >= ends_at)
+            )
+
+
+async def _slice(context: dict[Any, Any], job_id: str) -> None:
+    """What arq runs: one slice, and the next one handed out. When arq cancels it, as at
+    SIGTERM, the message goes back to arq, and another worker takes it."""
+    bench: Bench = context["bench"]
+
+    if await bench.work_on(UUID(job_id)) is SliceEnd.RELEASED:
+        await _hand_on(context["queue"], UUID(job_id))
+
+
+async def _hand_on(queue: Queue, job_id: UUID) -> None:
+    try:
         dispatches = await offload.run_sync(_dispatches, job_id)
 
-        if dispatches is None:
-            return
-
-        try:
-            await hand_out(self, job_id, dispatches)
-        except (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError):
-            logger.warning(
-                "job %s: not handed on; the sweeper will",
-                job_id,
-                extra={"job_id": str(job_id)},
-            )
+        if dispatches is not None:
+            await hand_out(queue, job_id, dispatches)
+    except Exception as error:
+        logger.warning(
+            "job %s: not handed on (%r); a sweeper will",
+            job_id,
+            error,
+            extra={"job_id": str(job_id)},
+        )
 
 
 def _dispatches(job_id: UUID) -> int | None:
@@ -182,8 +182,38 @@ def _dispatches(job_id: UUID) -> int | None:
     return query.first()
 
 
+def _dumps(value: Any) -> bytes:
+    # arq puts exceptions into results; ours are only logged.
+    return orjson.dumps(value, default=repr)
+
+
+def _options() -> dict[str, Any]:
+    """What every worker of arq's is made with, whoever makes it."""
+    return {
+        "functions": [
+            func(
+                cast("WorkerCoroutine", _slice),
+                name=FUNCTION,
+                keep_result=0,
+                timeout=ARQ_TIMEOUT_SECONDS,
+                max_tries=ARQ_TRIES,
+            )
+        ],
+        "queue_name": QUEUE_NAME,
+        "keep_result": 0,
+        "max_tries": ARQ_TRIES,
+        "job_timeout": ARQ_TIMEOUT_SECONDS,
+        "allow_abort_jobs": False,
+        "job_serializer": _dumps,
+        "job_deserializer": orjson.loads,
+        "log_results": False,
+        "poll_delay": 0.2,
+    }
+
+
 async def _until(worker: Worker, stop: asyncio.Event) -> None:
-    """Run the worker until `stop`, then let its batches end. Raises what killed it."""
+    """Run the worker until `stop`, then let its slices end, which know of it. Raises
+    what killed it."""
     running = asyncio.create_task(worker.async_run())
     stopping = asyncio.create_task(stop.wait())
 
@@ -194,12 +224,15 @@ async def _until(worker: Worker, stop: asyncio.Event) -> None:
             running.result()
 
         worker.allow_pick_jobs = False
-        slices = list(worker.tasks.values())
 
-        if slices:
-            await asyncio.wait(slices, timeout=GRACE_SECONDS)
+        if worker.tasks:
+            await asyncio.wait([*worker.tasks.values()])
     finally:
         left: list[asyncio.Task[Any]] = [running, stopping, *worker.tasks.values()]
+
+        # arq's own task is one more, which outlives who waits for it.
+        if worker.main_task is not None:
+            left.append(worker.main_task)
 
         for task in left:
             task.cancel()
@@ -209,30 +242,32 @@ async def _until(worker: Worker, stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def _connected(*, retries: int) -> AsyncIterator[ArqRedis]:
-    redis = await create_pool(
-        _redis_settings(retries=retries),
-        job_serializer=_dumps,
-        job_deserializer=orjson.loads,
-        default_queue_name=QUEUE_NAME,
-    )
+    # arq gives its connections no time limit, so that one that died silently would
+    # be waited for.
+    async with asyncio.timeout(ANSWER_SECONDS):
+        redis = await create_pool(
+            _redis_settings(retries=retries),
+            job_serializer=_dumps,
+            job_deserializer=orjson.loads,
+            default_queue_name=QUEUE_NAME,
+        )
 
     try:
+        pool: Any = redis.connection_pool
+        pool.connection_kwargs["socket_timeout"] = ANSWER_SECONDS
+        await pool.disconnect()
+        pool.reset()
         yield redis
     finally:
         await redis.aclose(close_connection_pool=True)
-
-
-def _dumps(value: Any) -> bytes:
-    # arq puts exceptions into results; ours are only logged.
-    return orjson.dumps(value, default=repr)
 
 
 def _redis_settings(*, retries: int) -> RedisSettings:
     url = conf.current().redis_url
     assert url is not None  # conf.current() has checked it
     settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout = 2
-    settings.conn_retries = retries
+    settings.conn_timeout = CONNECT_SECONDS
+    settings.conn_retries = 0
 
     if retries:
         # A refused connection is an OSError in redis-py 5.
@@ -240,3 +275,41 @@ def _redis_settings(*, retries: int) -> RedisSettings:
         settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]
 
     return settings
+
+
+def __getattr__(name: str) -> Any:
+    # Made when arq asks for it: it needs the settings, and this module does not.
+    if name == "WorkerSettings":
+        return type(name, (), _settings_of_a_plain_worker())
+
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _settings_of_a_plain_worker() -> dict[str, Any]:
+    """What the command `arq` runs: one job at a time, until SIGTERM or SIGINT. While
+    Redis is away for longer than a minute or two, arq ends it."""
+    if conf.current().redis_url is None:
+        raise ImproperlyConfigured(
+            "PARTSTREAM['REDIS_URL'] is not set, and an arq worker needs it. Set it, "
+            "for example to 'redis://localhost:6379/0'."
+        )
+
+    stack = contextlib.AsyncExitStack()
+
+    async def start(context: dict[Any, Any]) -> None:
+        queue = context["queue"] = ArqQueue()
+        await stack.enter_async_context(sweeping(queue))
+        context["bench"] = await stack.enter_async_context(
+            open_bench(asyncio.Event(), threads=1)
+        )
+
+    async def end(_: dict[Any, Any]) -> None:
+        await stack.aclose()
+
+    return {
+        **_options(),
+        "redis_settings": _redis_settings(retries=60),
+        "max_jobs": 1,
+        "on_startup": start,
+        "on_shutdown": end,
+    }

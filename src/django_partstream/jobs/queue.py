@@ -9,6 +9,7 @@ import functools
 from typing import TYPE_CHECKING, Protocol
 
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from django_partstream import conf
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-__all__ = ("Queue", "get_queue")
+__all__ = ("GRACE_SECONDS", "Queue", "get_queue", "make_queue")
+
+#: How long a batch in hand may take to end when its worker is stopped.
+GRACE_SECONDS = 30.0
 
 
 class Queue(Protocol):
@@ -35,28 +39,38 @@ class Queue(Protocol):
         """What must live in a serving process, while the scope is open."""
         ...
 
-    async def work(self, stop: asyncio.Event, *, concurrency: int) -> None:
-        """Be a worker until `stop` is set; then end the batch in hand and return."""
+    async def work(
+        self,
+        stop: asyncio.Event,
+        *,
+        concurrency: int,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        """Be a worker until `stop` is set; then end the batch in hand and return,
+        after `grace_seconds` at the latest."""
         ...
+
+
+#: The queues that are here; a project may name a class of its own by its path.
+QUEUES = {
+    "arq": "django_partstream.jobs.arq_queue.ArqQueue",
+    "database": "django_partstream.jobs.database_queue.DatabaseQueue",
+    "embedded": "django_partstream.jobs.embedded_queue.EmbeddedQueue",
+}
 
 
 @functools.cache
 def get_queue() -> Queue:
     """The queue that `PARTSTREAM['QUEUE']` names, one per process."""
+    return make_queue(conf.current().queue)
+
+
+def make_queue(name: str) -> Queue:
+    """A queue by its name or its dotted path."""
     # Each adapter imports its neighbour only where it is used.
-    match conf.current().queue:
-        case "arq":
-            from .arq_queue import ArqQueue
+    queue: Queue = import_string(QUEUES.get(name, name))()
 
-            return ArqQueue()
-        case "database":
-            from .database_queue import DatabaseQueue
-
-            return DatabaseQueue()
-        case "embedded":
-            from .database_queue import EmbeddedQueue
-
-            return EmbeddedQueue()
+    return queue
 
 
 def _reload(*, setting: str, **_: object) -> None:

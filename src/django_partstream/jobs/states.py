@@ -31,14 +31,12 @@ __all__ = (
     "fail",
     "jobs",
     "release",
+    "undispatch",
     "waiting",
 )
 
 #: Claims in a row that moved nothing, before a job is given up.
 MAX_ATTEMPTS = 10
-
-#: A job that nobody claimed in this time is dispatched again.
-REDISPATCH_SECONDS = 30.0
 
 
 UNFINISHED = (State.PENDING, State.PROGRESS)
@@ -152,8 +150,11 @@ def cancel(job_id: UUID) -> bool:
 
 def due(limit: int) -> list[tuple[UUID, int]]:
     """Unfinished jobs that nobody works on and that were not dispatched lately: their
-    ids and how often they were dispatched."""
-    lately = Q(dispatched_at__gte=after(-REDISPATCH_SECONDS))
+    ids and how often they were dispatched.
+
+    A message that brought no worker in the time of a lease is taken for lost.
+    """
+    lately = Q(dispatched_at__gte=after(-conf.current().lease_seconds))
     lost = Q(lease_until__lt=Now()) & Q(dispatched_at__lt=F("lease_until"))
     query = (
         jobs()
@@ -197,3 +198,8 @@ def dispatch(job_id: UUID, dispatches: int) -> str | None:
     job = jobs().only("epoch", "dispatches").get(pk=job_id)
 
     return f"{job_id}:{job.epoch}:{job.dispatches}"
+
+
+def undispatch(job_id: UUID) -> None:
+    """Note that the queue did not take it, so that the next sweep hands it out."""
+    jobs().filter(pk=job_id).update(dispatched_at=None)

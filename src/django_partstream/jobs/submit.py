@@ -161,7 +161,7 @@ def _hand_out_new(job_id: UUID) -> None:
 
         if message_id is not None:
             reached(Point.BEFORE_PUBLISH)
-            async_to_sync(get_queue().publish)(job_id, message_id)
+            _publish(job_id, message_id)
             reached(Point.AFTER_PUBLISH)
     except Exception:
         logger.warning(
@@ -171,3 +171,11 @@ def _hand_out_new(job_id: UUID) -> None:
             extra={"job_id": str(job_id)},
         )
         observer.notify(observer.JobEvent(kind="unpublished", job_id=job_id))
+
+
+def _publish(job_id: UUID, message_id: str) -> None:
+    try:
+        async_to_sync(get_queue().publish)(job_id, message_id)
+    except Exception:
+        states.undispatch(job_id)
+        raise

@@ -47,6 +47,8 @@ async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
         try:
             await queue.publish(job_id, message_id)
         except Exception:
+            # The next sweep need not wait as for a message that was lost.
+            await offload.run_sync(states.undispatch, job_id)
             observer.notify(observer.JobEvent(kind="unpublished", job_id=job_id))
             raise
 
@@ -94,7 +96,7 @@ async def _sweep_on(queue: Queue) -> None:
             # The queue or the database is away: the next sweep tries again.
             logger.warning("sweep: %s: %s", type(error).__name__, error)
 
-        await asyncio.sleep(conf.current().sweep_seconds * random.uniform(0.8, 1.2))
+        await asyncio.sleep(conf.current().sweep_seconds * random.uniform(0.7, 1.0))
 
 
 async def _prune_on() -> None:
