@@ -16,6 +16,8 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from . import legacy
+
 __all__ = ("QueueName", "Settings", "current", "problems")
 
 #: Or the dotted path of a class.
@@ -47,6 +49,11 @@ class Settings:
     sync_max_rows: int = 10_000
     #: The same for `/upsert/`.
     upsert_max_rows: int = 50
+    #: How long `/upsert/` may take; None: as long as it takes.
+    upsert_timeout_seconds: float | None = None
+    #: How long one statement of a bulk request or a job may take, on PostgreSQL,
+    #: MariaDB and MySQL; None: what the database says.
+    query_timeout_seconds: float | None = None
     max_rows: int = 10_000_000
     max_upload_bytes: int = 1024 * MIB
     #: Of a compressed upload, once it is inflated.
@@ -118,7 +125,9 @@ def current() -> Settings:
     if wrong:
         raise ImproperlyConfigured(" ".join(wrong))
 
-    values = {NAMES[key].name: value for key, value in _given().items()}
+    older = {key: one.value for key, one in legacy.values().items()}
+    given = {**older, **_given()}
+    values = {NAMES[key].name: value for key, value in given.items()}
 
     if "queue" not in values and values.get("redis_url"):
         values["queue"] = "arq"
@@ -140,6 +149,12 @@ def problems() -> list[str]:
     found = [
         _problem(key, value) if key in NAMES else _unknown(key)
         for key, value in given.items()
+    ]
+
+    found += [
+        f"{one.name} is {one.value!r}; expected {expected}."
+        for key, one in legacy.values().items()
+        if key not in given and (expected := _expected(key, one.value))
     ]
 
     if given.get("QUEUE") == "arq" and not given.get("REDIS_URL"):
@@ -198,6 +213,10 @@ def _are_harmless_names(value: Any) -> bool:
     return _are_names(value) and not CREDENTIALS & {name.lower() for name in value}
 
 
+def _are_seconds_or_none(value: Any) -> bool:
+    return value is None or (not isinstance(value, Mapping) and _is_ttl(value))
+
+
 def _is_ttl(value: Any) -> bool:
     if isinstance(value, Mapping):
         return value.keys() == set(FINISHED) and all(map(_is_ttl, value.values()))
@@ -225,6 +244,8 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names, and none of credentials",
         _are_harmless_names,
     ),
+    "QUERY_TIMEOUT_SECONDS": ("seconds above zero, or None", _are_seconds_or_none),
+    "UPSERT_TIMEOUT_SECONDS": ("seconds above zero, or None", _are_seconds_or_none),
     "RESULT_TTL_SECONDS": (
         f"seconds above zero, or a dict of them for {', '.join(FINISHED)}",
         _is_ttl,
@@ -233,7 +254,7 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _reload(*, setting: str, **_: Any) -> None:
-    if setting == "PARTSTREAM":
+    if setting == "PARTSTREAM" or setting.startswith(legacy.PREFIXES):
         current.cache_clear()
 
 

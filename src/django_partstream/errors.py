@@ -33,6 +33,7 @@ __all__ = (
     "PartTypeError",
     "PartstreamError",
     "PlanError",
+    "QueryTimeoutError",
     "QueryTooLongError",
     "TooLargeError",
     "TooManyJobsError",
@@ -113,6 +114,14 @@ class UnknownPartError(BadRequestError):
     """A part was asked for that this view does not have."""
 
     code = "unknown_part"
+
+
+class QueryTimeoutError(PartstreamError):
+    """The database took longer than this may take; nothing was written."""
+
+    code = "query_timeout"
+    status = 503
+    retry_after = 5
 
 
 class QueryTooLongError(PartstreamError):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.db import DatabaseError, connections, transaction
 
-from . import answers, conf, uploads
+from . import answers, conf, time_limit, uploads
 from .bulk import rows
 from .bulk.operation import operation_on
 from .bulk.refusals import is_transient
 from .bulk_work import kind_of
-from .errors import BusyError, TooManyRowsError
+from .errors import BusyError, QueryTimeoutError, TooManyRowsError
 from .intent import read_body, read_intent
 from .submission import submit_work
 from .target import target_of
@@ -49,6 +49,13 @@ class Way:
     becomes_a_job: Callable[[Any, Request, Intent, int], bool]
     #: The response when they are written.
     answer: Callable[..., Response] = answers.answer
+    #: Rows that are written together.
+    batch_size: Callable[[], int] = lambda: conf.current().batch_size
+    #: Seconds that a statement may take, by when the whole began. Raises
+    #: QueryTimeoutError where that is too long ago.
+    seconds: Callable[[float], float | None] = lambda started: (
+        conf.current().query_timeout_seconds
+    )
 
 
 def answer(
@@ -128,13 +135,17 @@ def _write(
     """
     is_ours = not connections[target.using].in_atomic_block
     attempts = ATTEMPTS if is_ours else 1
+    started = time.monotonic()
 
     for attempt in range(attempts):
         spool.seek(0)
 
         try:
-            with transaction.atomic(using=target.using):
-                outcomes = _run(operation, inspection, spool)
+            with (
+                transaction.atomic(using=target.using),
+                time_limit.limited(target.using, way.seconds(started)),
+            ):
+                outcomes = _run(operation, inspection, spool, way, started)
                 refusal = answers.refusal(outcomes)
 
                 if refusal is not None and not intent.preferences.lenient:
@@ -148,6 +159,9 @@ def _write(
 
                 return response
         except DatabaseError as error:
+            if time_limit.was_exceeded(error):
+                raise QueryTimeoutError from error
+
             if not is_transient(error):
                 raise
 
@@ -160,13 +174,21 @@ def _write(
 
 
 def _run(
-    operation: Operation, inspection: rows.Inspection, spool: BinaryIO
+    operation: Operation,
+    inspection: rows.Inspection,
+    spool: BinaryIO,
+    way: Way,
+    started: float,
 ) -> list[Outcome]:
     read = (row for row, _ in rows.read(spool, inspection.dialect))
+    outcomes: list[Outcome] = []
 
-    return [
-        outcome for batch in uploads.batches(read) for outcome in operation.run(batch)
-    ]
+    for batch in uploads.batches(read, way.batch_size()):
+        outcomes += operation.run(batch)
+        # Raises when there is no time left.
+        way.seconds(started)
+
+    return outcomes
 
 
 def _submit(

@@ -123,9 +123,8 @@ def inspect(body: Body, operation: Operation, spool: BinaryIO) -> rows.Inspectio
     return inspection
 
 
-def batches(read: Iterable[rows.Row]) -> Iterator[list[rows.Row]]:
-    """As many rows as are validated and written together."""
-    size = conf.current().batch_size
+def batches(read: Iterable[rows.Row], size: int) -> Iterator[list[rows.Row]]:
+    """The rows, so many at a time."""
     iterator = iter(read)
 
     while batch := list(itertools.islice(iterator, size)):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.urls import NoReverseMatch
 from rest_framework.response import Response
 
-from . import answers, conf
+from . import answers, conf, legacy
 from .bulk.outcome import Counts, Kind
 from .bulk_work import failure_of
-from .errors import TooManyRowsError, UniqueFieldsError
+from .errors import QueryTimeoutError, TooManyRowsError, UniqueFieldsError
 from .operations import Way
 
 if TYPE_CHECKING:
@@ -108,4 +109,29 @@ def _update_fields(operation: Operation, intent: Intent) -> list[str]:
     return [name for name in known if name not in intent.unique_fields]
 
 
-NOW = Way(becomes_a_job=_check, answer=_answer)
+def _batch_size() -> int:
+    size: int | None = legacy.value_of("SYNC_UPSERT_BATCH_SIZE")
+
+    return min(filter(None, (size, conf.current().batch_size)))
+
+
+def _seconds(started: float) -> float | None:
+    settings = conf.current()
+
+    if settings.upsert_timeout_seconds is None:
+        return settings.query_timeout_seconds
+
+    left = started + settings.upsert_timeout_seconds - time.monotonic()
+
+    if left <= 0:
+        raise QueryTimeoutError(
+            f"This took longer than {settings.upsert_timeout_seconds:g} s; nothing was "
+            "written."
+        )
+
+    return min(left, settings.query_timeout_seconds or left)
+
+
+NOW = Way(
+    becomes_a_job=_check, answer=_answer, batch_size=_batch_size, seconds=_seconds
+)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from . import databases, serving, settings, urls
+from . import databases, older, serving, settings, urls
 
 __all__ = ("CHECKS",)
 
@@ -16,6 +16,7 @@ CHECKS = (
     settings.check_settings,
     settings.check_connection_setup,
     settings.check_channel_layer,
+    older.check_older_settings,
     urls.check_job_addresses,
     serving.check_sync_middleware,
     serving.check_compressing_middleware,

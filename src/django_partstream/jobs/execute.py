@@ -26,7 +26,7 @@ from django.db import (
 from django.db.models import F
 from django.db.models.functions import Now
 
-from django_partstream import conf, encoding
+from django_partstream import conf, encoding, time_limit
 from django_partstream.models import Job, JobBatch, State
 
 from . import ledger, observer, states
@@ -186,7 +186,10 @@ def _commit(job: Job, work: Work, budget: Budget, rate: _Rate) -> bool:
     with transaction.atomic(using=work.using, durable=True):
         _lock(job)
         reached(Point.AFTER_LOCK)
-        step = work.step(job.cursor, budget)
+
+        with time_limit.limited(work.using, conf.current().query_timeout_seconds):
+            step = work.step(job.cursor, budget)
+
         reached(Point.AFTER_STEP)
 
         if not step.done and step.cursor == job.cursor:
