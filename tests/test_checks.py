@@ -191,6 +191,19 @@ def test_atomic_requests_do_not_hold_around_parts(progressive, shop):
     ]
 
 
+def test_settings_of_older_packages_have_successors(settings):
+    settings.BULK_DRF_CHUNK_SIZE = 100
+
+    assert found() == [
+        said(
+            "partstream.I002",
+            "BULK_DRF_CHUNK_SIZE is a setting of an older package.",
+            "It counts while PARTSTREAM['BATCH_SIZE'] is not set. Write PARTSTREAM = "
+            "{'BATCH_SIZE': 100} in its place.",
+        )
+    ]
+
+
 @pytest.mark.parametrize("age", [60, None])
 def test_persistent_connections_under_asgi(settings, progressive, shop, age):
     settings.PARTSTREAM = {"THREADS": 8}
