@@ -16,6 +16,7 @@ turns on the rest, each variable one thing:
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -86,6 +87,12 @@ INSTALLED_APPS = [
     "asgi_example.flights",
 ]
 
+#: A schema of OpenAPI at /api/schema/, where drf-spectacular is installed.
+HAS_SCHEMA = importlib.util.find_spec("drf_spectacular") is not None
+
+if HAS_SCHEMA:
+    INSTALLED_APPS.append("drf_spectacular")
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -152,6 +159,15 @@ REST_FRAMEWORK: dict[str, Any] = {
         if DEMO_FULL
         else "rest_framework.permissions.AllowAny"
     ],
+}
+
+if HAS_SCHEMA:
+    REST_FRAMEWORK["DEFAULT_SCHEMA_CLASS"] = "drf_spectacular.openapi.AutoSchema"
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "A year of flights",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
 }
 
 PARTSTREAM: dict[str, Any] = {

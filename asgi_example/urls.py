@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
@@ -26,6 +27,11 @@ urlpatterns = [
     path("api/", include("django_partstream.urls")),
     path("api/", include(router.urls)),
 ]
+
+if apps.is_installed("drf_spectacular"):
+    from drf_spectacular.views import SpectacularAPIView
+
+    urlpatterns.append(path("api/schema/", SpectacularAPIView.as_view()))
 
 if settings.DEMO_FULL:
     urlpatterns += [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from datetime import datetime  # noqa: TC003 - for whoever reads the hints
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db.models import Count, F, Q, Sum
 from rest_framework.viewsets import ModelViewSet
@@ -51,6 +53,15 @@ class PlaneViewSet(BulkOperationsMixin, ModelViewSet[Plane]):
     csv_null_values = ("NA",)
 
 
+class Overview(TypedDict):
+    flights: int
+    airlines: int
+    airports: int
+    planes: int
+    first_hour: datetime | None
+    last_hour: datetime | None
+
+
 class BrokenError(PartstreamError):
     """This part was asked to break."""
 
@@ -82,6 +93,7 @@ class DashboardView(ProgressiveView):
         query = self.request.query_params
         broken = query.get("broken") == part.__name__ and "parts" not in query
 
+        @functools.wraps(part)
         def made() -> Any:
             if broken:
                 raise BrokenError
@@ -90,7 +102,7 @@ class DashboardView(ProgressiveView):
 
         return made
 
-    def overview(self) -> dict[str, Any]:
+    def overview(self) -> Overview:
         hours = Flight.objects.order_by("time_hour").values_list("time_hour", flat=True)
         return {
             "flights": Flight.objects.count(),

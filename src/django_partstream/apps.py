@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 __all__ = ("PartstreamConfig",)
@@ -29,3 +29,6 @@ class PartstreamConfig(AppConfig):
 
             prometheus.enable()
             prometheus.enable_jobs()
+
+        if apps.is_installed("drf_spectacular"):
+            importlib.import_module("django_partstream.contrib.spectacular")

@@ -112,6 +112,9 @@ def in_part(composed: Composed, *, takes_request: bool) -> Callable[..., Any]:
         with _for_request(request):
             return await composed.resolve(*((request,) if takes_request else ()))
 
+    # For whoever asks what the function says of itself.
+    make.__wrapped__ = composed  # type: ignore[attr-defined]
+
     return make
 
 
