@@ -20,6 +20,9 @@ from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
+from django.views.defaults import page_not_found
+
+from django_partstream.problems import CONTENT_TYPE, Problem
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -122,3 +125,15 @@ def _answer(request: HttpRequest, body: bytes, *, media_type: str) -> HttpRespon
         headers={"ETag": etag, "Cache-Control": "no-cache"},
     )
     return get_conditional_response(request, etag=etag, response=response) or response
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """No view has this address: said as the API says it, where it would be one."""
+    if not request.path.startswith("/api/"):
+        return page_not_found(request, exception)
+
+    problem = Problem(
+        status=404, code="not_found", detail="There is nothing at this address."
+    )
+
+    return JsonResponse(problem.wire(), status=404, content_type=CONTENT_TYPE)

@@ -18,6 +18,8 @@ router.register("airlines", views.AirlineViewSet)
 router.register("airports", views.AirportViewSet)
 router.register("planes", views.PlaneViewSet)
 
+handler404 = "asgi_example.pages.not_found"
+
 urlpatterns = [
     path("", pages.index),
     path("static/<path:name>", pages.static_file),

@@ -20,6 +20,7 @@ from .pieces import (
     described,
     header,
     object_of,
+    plain_errors,
     problems,
     query,
     response,
@@ -144,7 +145,9 @@ class _Operation:
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Schema]:
         if not self._writes_rows():
-            return dict(super()._get_response_bodies(direction))  # type: ignore[misc]
+            inherited = super()._get_response_bodies(direction)  # type: ignore[misc]
+
+            return {**plain_errors(self.registry, *self._errors()), **inherited}
 
         status = "201" if self.method == "POST" else "200"
         answers = {
@@ -164,10 +167,21 @@ class _Operation:
                 MODE,
             )
 
-        return {
-            **dict(sorted(answers.items())),
-            **problems(self.registry, 400, 401, 403, 409, 413, 415, 422, 429, 503),
-        }
+        errors = problems(
+            self.registry, 400, 401, 403, 406, 409, 413, 415, 422, 429, 503
+        )
+
+        if self.method == "POST":
+            # One object is refused as by plain DRF.
+            errors |= plain_errors(self.registry, 400, 401, 403, 415)
+
+        return {**dict(sorted(answers.items())), **errors}
+
+    def _errors(self) -> tuple[int, ...]:
+        if self.method == "GET":
+            return (400, 401, 403, 404, 406)
+
+        return (400, 401, 403, 404, 406, 415)
 
     def _row(self, direction: str) -> Schema:
         serializer = self.view.get_serializer()

@@ -193,7 +193,7 @@ class _Events(_Operation):
         return {
             "200": response(
                 "Frames until it ends; as JSON its status.",
-                {JSON: status, NDJSON: frames, SSE: TEXT},
+                {JSON: status, NDJSON: frames, SSE: ANYTHING},
             ),
             "204": response("With `Last-Event-ID: done`: everything was sent."),
             **problems(self.registry, 429),

@@ -25,6 +25,7 @@ __all__ = (
     "header",
     "nullable",
     "object_of",
+    "plain_errors",
     "problem",
     "problems",
     "query",
@@ -198,6 +199,14 @@ def problem(registry: Any) -> Schema:
             description="What went wrong (RFC 9457); `code` does not change.",
         ),
     )
+
+
+def plain_errors(registry: Any, *statuses: int) -> dict[str, Schema]:
+    """Where one object is asked for DRF answers, with a `detail` or texts by field;
+    where many are, or none is known, a problem is."""
+    either = {JSON: {"type": "object"}, PROBLEM_JSON: problem(registry)}
+
+    return {str(status): response(MEANINGS[status], either) for status in statuses}
 
 
 def problems(registry: Any, *statuses: int) -> dict[str, Schema]:

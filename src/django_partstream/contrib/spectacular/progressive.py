@@ -14,6 +14,7 @@ from django_partstream.views import ProgressiveView
 
 from .frames import frames_of
 from .pieces import (
+    ANYTHING,
     INTEGER,
     JSON,
     NDJSON,
@@ -92,10 +93,10 @@ class _Operation:
             "200": response(
                 "A page; or frames, one a line or one an event, in the order in which "
                 "parts are ready.",
-                {JSON: self._page(name, schemas), NDJSON: frame, SSE: TEXT},
+                {JSON: self._page(name, schemas), NDJSON: frame, SSE: ANYTHING},
             ),
             "204": response("With `Last-Event-ID: done`: everything was sent."),
-            **problems(self.registry, 400, 401, 403, 406, 410, 414, 429),
+            **problems(self.registry, 400, 401, 403, 404, 406, 410, 414, 429),
         }
 
     def _page(self, name: str, schemas: dict[str, Schema]) -> Schema:
