@@ -209,9 +209,9 @@ def test_a_collection_takes_an_array_or_a_file(contracts: dict[str, Any]) -> Non
     assert {method: one["operationId"] for method, one in collection.items()} == {
         "get": "contracts_list",
         "post": "contracts_create",
-        "put": "contracts_bulk_replace",
-        "patch": "contracts_bulk_update",
-        "delete": "contracts_bulk_delete",
+        "put": "contracts_replace_many",
+        "patch": "contracts_update_many",
+        "delete": "contracts_delete_many",
     }
 
 

@@ -1,12 +1,15 @@
-"""Collections that take many rows."""
+"""Collections that take many rows, and the addresses beside them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
 
+from django_partstream import mixins
+from django_partstream.bulk_view import BulkView
 from django_partstream.mixins import BulkOperationsMixin
+from django_partstream.routers import ACTIONS, ASYNC_ACTIONS, Purpose
 
 from .jobs import accepted
 from .pieces import (
@@ -15,6 +18,7 @@ from .pieces import (
     JSON,
     NDJSON,
     TEXT,
+    Schema,
     array_of,
     component,
     described,
@@ -26,9 +30,6 @@ from .pieces import (
     response,
 )
 
-if TYPE_CHECKING:
-    from .pieces import Schema
-
 __all__ = ("BulkExtension",)
 
 FORM = "multipart/form-data"
@@ -37,6 +38,7 @@ PREFER = (
     "(RFC 7240)."
 )
 MODE = {"Bulk-Mode": "`batch`, or `rows; reason=…`."}
+VERBS = {"POST": "create", "PUT": "replace", "PATCH": "update", "DELETE": "delete"}
 SAID = {
     "POST": "Create the object, or all of these; with `unique_fields`, what is there "
     "already is updated.",
@@ -44,11 +46,22 @@ SAID = {
     "PATCH": "Change of the objects with these keys what is said of each.",
     "DELETE": "Delete the objects with these keys.",
 }
-VERBS = {"POST": "create", "PUT": "replace", "PATCH": "update", "DELETE": "delete"}
+SAID_BESIDE = {
+    Purpose.OPERATIONS: "As a job.",
+    Purpose.UPSERT: "A few rows, now: what has no such key yet is created.",
+    Purpose.QUERY: "Many objects, by their keys or by filters.",
+}
+#: What has a description of its own, which is not the project's.
+BASES = (BulkView, *(getattr(mixins, name) for name in mixins.__all__))
+FORMATS: Schema = {"type": "string", "enum": ["json", "ndjson"]}
+IDS = "These, in this order."
+ACTIONS_OF_COLLECTION = frozenset({*ACTIONS.values(), *ASYNC_ACTIONS.values()})
+STATUSES = (400, 401, 403, 404, 406, 409, 413, 415, 422, 429, 503)
+COUNTED = ("created", "updated", "unchanged")
 
 
 class BulkExtension(OpenApiViewExtension):
-    target_class = "django_partstream.mixins.BulkOperationsMixin"
+    target_class = "django_partstream.bulk_view.BulkView"
     match_subclasses = True
 
     def view_replacement(self) -> Any:
@@ -58,71 +71,102 @@ class BulkExtension(OpenApiViewExtension):
 
 
 class _Operation:
-    """What is special, for drf-spectacular's AutoSchema. An object's own address is as
-    everywhere."""
+    """What is special, for drf-spectacular's AutoSchema. An object's own address, and
+    actions of the project's own, are as everywhere."""
 
     view: Any
     registry: Any
     method: str
     path: str
 
+    @property
+    def _is_ours(self) -> bool:
+        """Whether rows are read or written by us."""
+        return self._is_beside or (self.method in VERBS and self._is_collection)
+
+    @property
+    def _is_beside(self) -> bool:
+        return self.view.bulk_purpose is not None
+
+    @property
+    def _asks(self) -> bool:
+        """Whether this reads many objects, at an address of ours."""
+        return self._is_beside and (
+            self.method == "GET" or self.view.bulk_purpose is Purpose.QUERY
+        )
+
+    @property
     def _is_collection(self) -> bool:
-        name = self.view.lookup_url_kwarg or self.view.lookup_field
+        view = self.view
 
-        return f"{{{name}}}" not in self.path and not self.view.detail
-
-    def _writes_rows(self) -> bool:
-        return self.method in VERBS and self._is_collection()
+        return (
+            isinstance(view, BulkOperationsMixin)
+            and not view.detail
+            and view.action_map.get(self.method.lower()) in ACTIONS_OF_COLLECTION
+        )
 
     def get_operation_id(self) -> str:
         name: str = super().get_operation_id()  # type: ignore[misc]
 
-        if self._writes_rows() and self.method != "POST":
-            base = name.removesuffix("_update").removesuffix("_partial")
+        if not self._is_ours or self._is_beside or self.method == "POST":
+            return name
 
-            return f"{base.removesuffix('_destroy')}_bulk_{VERBS[self.method]}"
+        base = name.removesuffix("_update").removesuffix("_partial")
 
-        return name
+        return f"{base.removesuffix('_destroy')}_{VERBS[self.method]}_many"
 
     def get_description(self) -> str:
-        own = described(self.view, BulkOperationsMixin)
-        what = SAID.get(self.method, "") if self._writes_rows() else ""
+        own = described(self.view, *BASES)
+        what = SAID_BESIDE[self.view.bulk_purpose] if self._is_beside else ""
+
+        if self._is_ours and not self._asks:
+            what = " ".join(filter(None, (what, SAID[self.method])))
 
         return "\n\n".join(filter(None, (what, own)))
 
     def _get_parameters(self) -> list[Schema]:
         found: list[Schema] = super()._get_parameters()  # type: ignore[misc]
+        beside = [one for one in found if self._is_beside and one["in"] == "path"]
 
-        if self.method == "GET" and self._is_collection():
-            ids = query("ids", array_of(TEXT), "These, in this order.", explode=False)
-            return [*found, {**ids, "style": "form"}]
+        if self._asks:
+            formats = query("format", FORMATS, "Beats `Accept`.")
 
-        if not self._writes_rows():
+            return [*beside, _listed("ids", IDS), formats, header("Prefer", PREFER)]
+
+        if self.method == "GET" and self._is_collection:
+            return [*found, _listed("ids", IDS)]
+
+        if not self._is_ours:
             return found
 
-        names = array_of(TEXT)
-        upsert = [
-            query(name, names, text, style="form", explode=False)
-            for name, text in (
-                ("unique_fields", "Create what has no such key yet, update the rest."),
-                ("update_fields", "Of what is there, change only these."),
-            )
-        ]
-
         return [
-            *found,
-            *(upsert if self.method != "DELETE" else ()),
+            *(beside if self._is_beside else found),
+            *(() if self.method == "DELETE" else _upserting()),
             header("Prefer", PREFER),
             header("Idempotency-Key", "Sent again with it, a request is done once."),
         ]
 
     def _get_request_body(self, direction: str = "request") -> Any:
-        if not self._writes_rows():
-            return super()._get_request_body(direction)  # type: ignore[misc]
+        if not self._is_ours or self.method == "GET":
+            inherited = super()._get_request_body  # type: ignore[misc]
 
-        one = self._row("request")
+            return None if self._is_ours else inherited(direction)
+
+        if self._asks:
+            question = object_of(
+                {"filters": {"type": "object"}, "ids": array_of(ANYTHING)},
+                required=(),
+                more=False,
+            )
+
+            return _body({JSON: component(self.registry, "BulkQuestion", question)})
+
+        return _body(self._rows())
+
+    def _rows(self) -> dict[str, Schema]:
         key = {"anyOf": [INTEGER, TEXT, {"type": "object"}]}
-        many = array_of(key if self.method == "DELETE" else one)
+        one = key if self.method == "DELETE" else self._row("request")
+        single = self.method == "POST" and not self._is_beside
         form = object_of(
             {
                 "file": {"type": "string", "format": "binary"},
@@ -131,57 +175,65 @@ class _Operation:
             },
             required=["file"],
         )
-        schemas = {
-            JSON: {"oneOf": [one, many]} if self.method == "POST" else many,
+
+        return {
+            JSON: {"oneOf": [one, array_of(one)]} if single else array_of(one),
             NDJSON: TEXT,
             "text/csv": TEXT,
             FORM: form,
         }
 
-        return {
-            "required": True,
-            "content": {kind: {"schema": schema} for kind, schema in schemas.items()},
-        }
-
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Schema]:
-        if not self._writes_rows():
+        if not self._is_ours:
             inherited = super()._get_response_bodies(direction)  # type: ignore[misc]
+            unread = () if self.method == "GET" else (415,)
+            errors = plain_errors(self.registry, 400, 401, 403, 404, 406, *unread)
 
-            return {**plain_errors(self.registry, *self._errors()), **inherited}
+            return {**errors, **inherited}
 
-        status = "201" if self.method == "POST" else "200"
-        answers = {
-            status: response("What is stored now.", {JSON: self._stored()}, MODE),
+        return {**self._answers(), **self._errors()}
+
+    def _errors(self) -> dict[str, Schema]:
+        errors = problems(self.registry, *STATUSES)
+
+        if self.method == "POST" and not self._is_beside:
+            # One object is refused as by plain DRF.
+            errors |= plain_errors(self.registry, 400, 401, 403, 415)
+
+        return errors
+
+    def _answers(self) -> dict[str, Schema]:
+        if self._asks:
+            return {
+                "200": response(
+                    "A few at once; as NDJSON any number.",
+                    {JSON: self._objects(), NDJSON: self._row("response")},
+                ),
+                "202": accepted(self.registry),
+            }
+
+        if self.view.bulk_purpose is Purpose.UPSERT:
+            found = {JSON: self._upserted()}
+
+            return {
+                "200": response("All of them were written.", found, MODE),
+                "207": response("With `handling=lenient`: some are not.", found, MODE),
+            }
+
+        status = "201" if self.method == "POST" and not self._is_beside else "200"
+        stored = response("What is stored now.", {JSON: self._stored()}, MODE)
+
+        return {
+            # With unique_fields, and for a job that was waited for.
+            "200": stored,
+            status: stored,
             "202": accepted(self.registry),
             "207": response(
-                "With `Prefer: handling=lenient`: counts, then each row.",
+                "With `handling=lenient`: counts, then each row.",
                 {JSON: self._outcomes()},
                 MODE,
             ),
         }
-
-        if self.method == "POST":
-            answers["200"] = response(
-                "With `unique_fields`: what is stored.",
-                {JSON: self._stored()},
-                MODE,
-            )
-
-        errors = problems(
-            self.registry, 400, 401, 403, 406, 409, 413, 415, 422, 429, 503
-        )
-
-        if self.method == "POST":
-            # One object is refused as by plain DRF.
-            errors |= plain_errors(self.registry, 400, 401, 403, 415)
-
-        return {**dict(sorted(answers.items())), **errors}
-
-    def _errors(self) -> tuple[int, ...]:
-        if self.method == "GET":
-            return (400, 401, 403, 404, 406)
-
-        return (400, 401, 403, 404, 406, 415)
 
     def _row(self, direction: str) -> Schema:
         serializer = self.view.get_serializer()
@@ -189,11 +241,38 @@ class _Operation:
 
         return dict(resolved.ref)
 
+    def _objects(self) -> Schema:
+        return object_of(
+            {
+                "count": INTEGER,
+                "results": array_of(self._row("response")),
+                "operation_type": TEXT,
+                "missing": array_of(ANYTHING),
+            },
+            required=["count", "results"],
+        )
+
+    def _upserted(self) -> Schema:
+        return component(
+            self.registry,
+            "BulkUpserted",
+            object_of(
+                {
+                    "message": TEXT,
+                    "total_items": INTEGER,
+                    **{f"{name}_count": INTEGER for name in COUNTED},
+                    "error_count": INTEGER,
+                    **{f"{name}_ids": array_of(ANYTHING) for name in COUNTED},
+                    "errors": array_of({"type": "object"}),
+                    "unique_fields": array_of(TEXT),
+                    "update_fields": array_of(TEXT),
+                }
+            ),
+        )
+
     def _stored(self) -> Schema:
         minimal = component(
-            self.registry,
-            "BulkCount",
-            object_of({"message": TEXT, "count": INTEGER}),
+            self.registry, "BulkCount", object_of({"message": TEXT, "count": INTEGER})
         )
 
         if self.method == "DELETE":
@@ -215,7 +294,7 @@ class _Operation:
             },
             required=["row", "outcome"],
         )
-        counts = ("created", "updated", "unchanged", "deleted", "failed")
+        counts = (*COUNTED, "deleted", "failed")
 
         return component(
             self.registry,
@@ -225,3 +304,21 @@ class _Operation:
                 required=counts,
             ),
         )
+
+
+def _listed(name: str, description: str) -> Schema:
+    return query(name, array_of(TEXT), description, style="form", explode=False)
+
+
+def _upserting() -> list[Schema]:
+    return [
+        _listed("unique_fields", "Create what has no such key yet, update the rest."),
+        _listed("update_fields", "Of what is there, change only these."),
+    ]
+
+
+def _body(content: dict[str, Schema]) -> Schema:
+    return {
+        "required": True,
+        "content": {kind: {"schema": schema} for kind, schema in content.items()},
+    }

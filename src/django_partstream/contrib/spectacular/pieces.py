@@ -118,11 +118,11 @@ def nullable(schema: Schema) -> Schema:
     return {**schema, "nullable": True}
 
 
-def described(view: Any, base: type) -> str:
-    """What a view says of itself; not what it has from our class."""
+def described(view: Any, *bases: type) -> str:
+    """What a view says of itself; not what it has from our classes."""
     own = inspect.getdoc(type(view)) or ""
 
-    return "" if own == inspect.getdoc(base) else own
+    return "" if own in map(inspect.getdoc, bases) else own
 
 
 def query(name: str, schema: Schema, description: str, **more: Any) -> Schema:
