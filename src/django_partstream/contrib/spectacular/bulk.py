@@ -97,12 +97,12 @@ class _Operation:
 
     @property
     def _is_collection(self) -> bool:
-        view = self.view
+        action = self.view.action_map.get(self.method.lower())
 
         return (
-            isinstance(view, BulkOperationsMixin)
-            and not view.detail
-            and view.action_map.get(self.method.lower()) in ACTIONS_OF_COLLECTION
+            issubclass(type(self.view), BulkOperationsMixin)
+            and not self.view.detail
+            and action in ACTIONS_OF_COLLECTION
         )
 
     def get_operation_id(self) -> str:
