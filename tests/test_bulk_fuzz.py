@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from django_partstream.models import Job
 from tests.app.models import Account
 from tests.forms import count
+from tests.test_upserts import run
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -93,8 +95,23 @@ def text_of(rows: Any) -> bytes:
     return json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
+SURROGATE: Any = [{"number": "C1", "year": 1, "account": "\ud800"}]
+AS_POST: Any = {"method": "POST", "query": "", "escaped": True}
+
+
 @SETTINGS
 @given(rows=ROWS, method=METHODS, query=QUERIES, prefer=PREFER, escaped=st.booleans())
+@example(rows=SURROGATE, method="POST", query="", prefer="", escaped=True)
+@example(
+    rows=SURROGATE, method="POST", query="", prefer="handling=lenient", escaped=True
+)
+@example(
+    rows=SURROGATE,
+    method="DELETE",
+    query="?unique_fields=number",
+    prefer="",
+    escaped=True,
+)
 def test_any_json(
     rows: Any, method: str, query: str, prefer: str, escaped: bool
 ) -> None:
@@ -189,3 +206,81 @@ def test_good_bodies_that_were_damaged(
     more = {"Content-Encoding": coding} if coding else {}
 
     is_sound(ask(method, query, body, content_type, **more))
+
+
+#: JSON that is, or nearly is.
+ODD = st.sampled_from(
+    [
+        *("[" * 900 + "]" * 900, '{"a":' * 400 + "1" + "}" * 400, "[" * 5000),
+        *(
+            '"\\ud800"',
+            '"\\u0000"',
+            '"\\ud83d\\ude00"',
+            '"\\ud83d"',
+            "NaN",
+            "-Infinity",
+        ),
+        *("1e400", "-0", "9" * 500, "9" * 5000, "1.0", "0.1e-400", "-Infinity"),
+        *("01", "'a'", "tru", '"', '"a\nb"', "", "null", "true", '"x"', "[]"),
+        *('{"a": 1, "a": 2}', '"2024"'),
+    ]
+)
+
+
+def members(row: dict[str, str]) -> list[tuple[str, str]]:
+    return [(json.dumps(name), value) for name, value in row.items()]
+
+
+@SETTINGS
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.integers(0, 3),
+            st.sampled_from(["value", "name", "twice", "away"]),
+            ODD,
+        ),
+        max_size=3,
+    ),
+    by_lines=st.booleans(),
+    method=METHODS,
+    query=QUERIES,
+    prefer=PREFER | st.just("respond-async"),
+)
+def test_good_rows_of_which_something_was_changed(
+    changes: Any, by_lines: bool, method: str, query: str, prefer: str
+) -> None:
+    rows = [
+        members({"number": f'"C{n}"', "year": f"{n}", "amount": '"1.5"', "id": f"{n}"})
+        for n in range(4)
+    ]
+
+    for row, member, what, odd in changes:
+        at = member % max(1, len(rows[row]))
+        name, value = rows[row][at] if rows[row] else ('"year"', "1")
+
+        if what == "away":
+            del rows[row][at : at + 1]
+        elif what == "twice":
+            rows[row].append((name, odd))
+        else:
+            changed = (name, odd) if what == "value" else (odd, value)
+            rows[row][at : at + 1] = [changed]
+
+    texts = [
+        "".join(["{", ", ".join(f"{name}: {value}" for name, value in row), "}"])
+        for row in rows
+    ]
+    body = "\n".join(texts) if by_lines else f"[{', '.join(texts)}]"
+    kind = "application/x-ndjson" if by_lines else "application/json"
+
+    response = ask(method, query, body.encode(), kind, prefer)
+
+    is_sound(response)
+
+    if response.status_code == 202:
+        said = response.json()
+        run(Job.objects.get(pk=said["task_id"]))
+
+        for address in (said["status_url"], said["results_url"]):
+            is_sound(Client().get(address))

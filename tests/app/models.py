@@ -238,6 +238,41 @@ class Review(Article):
     stars = models.IntegerField(default=0)
 
 
+class Parcel(models.Model):
+    """Values that the database makes."""
+
+    code = models.CharField(max_length=20, unique=True, db_column="the code")
+    width = models.IntegerField()
+    height = models.IntegerField(db_default=2)
+    area = models.GeneratedField(
+        expression=models.F("width") * models.F("height"),
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
+    labels = models.JSONField(default=list, blank=True)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Seat(models.Model):
+    """Nulls that are equal to each other, where the database can say so."""
+
+    hall = models.CharField(max_length=10)
+    number = models.IntegerField(null=True, blank=True)
+    guest = models.CharField(max_length=20, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hall", "number"], nulls_distinct=False, name="one_guest"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.hall
+
+
 class Customer(models.Model):
     """Who buys: with `Order` and the next ones, the shop of the guide's dashboards."""
 

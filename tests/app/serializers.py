@@ -14,11 +14,13 @@ from .models import (
     Event,
     Folder,
     Nickname,
+    Parcel,
     Person,
     Place,
     Product,
     Review,
     Sample,
+    Seat,
     Shouted,
     Status,
     Tag,
@@ -237,6 +239,19 @@ class WritableArticleSerializer(serializers.ModelSerializer[Article]):
             article.tags.set([Tag.objects.create(**tag) for tag in tags])
 
         return article
+
+
+class ParcelSerializer(serializers.ModelSerializer[Parcel]):
+    class Meta:
+        model = Parcel
+        fields = ["id", "code", "width", "height", "area", "labels"]
+        extra_kwargs = {"height": {"required": False}}
+
+
+class SeatSerializer(serializers.ModelSerializer[Seat]):
+    class Meta:
+        model = Seat
+        fields = ["id", "hall", "number", "guest"]
 
 
 class PersonSerializer(serializers.ModelSerializer[Person]):

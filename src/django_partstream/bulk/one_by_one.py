@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, models, transaction
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
 
@@ -15,6 +16,7 @@ from . import columns as cols
 from .entry import DENIALS, denied
 from .matching import Finder, locked_instances, primary_keys
 from .outcome import Kind, RowError, row_errors
+from .prepared import check_encodable
 from .refusals import CONFLICT, NO_REFERENCE, NOT_UNIQUE, REFUSALS, refusal
 from .uniqueness import free_key
 
@@ -142,6 +144,7 @@ class OneByOne:
         free_key(serializer, self._fields.columns)
         serializer.is_valid(raise_exception=True)
         before = _state(instance, serializer)
+        self._check_documents(serializer.validated_data)
         save = self._target.perform_create
         kind = Kind.CREATED
 
@@ -163,6 +166,15 @@ class OneByOne:
             kind = Kind.UNCHANGED if is_same else Kind.UPDATED
 
         entry.settle(kind, getattr(stored, "pk", None))
+
+    def _check_documents(self, values: Any) -> None:
+        by_source = cols.columns_by_source(self._target.model)
+
+        check_encodable(
+            json.dumps(value, cls=column.encoder)
+            for source, value in values.items()
+            if isinstance(column := by_source.get(source), models.JSONField)
+        )
 
     def _match(self, entry: Entry) -> Model | None:
         if entry.key is None:

@@ -25,6 +25,15 @@ class RowError:
     code: str
     detail: str
 
+    def __post_init__(self) -> None:
+        # What is quoted of the input may hold lone surrogates, which no answer can.
+        for name in ("pointer", "detail"):
+            text = getattr(self, name)
+
+            if not text.isascii():
+                shown = text.encode("utf-8", "backslashreplace").decode()
+                object.__setattr__(self, name, shown)
+
 
 class Kind(StrEnum):
     """What was done with a row."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from django.db import connections
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
 from django.db.transaction import TransactionManagementError
 from rest_framework.fields import HiddenField
 
@@ -103,6 +104,9 @@ class Upsert:
         self.mode: Mode = "batch" if reason is None else "rows"
         #: Why, naming who asks for it.
         self.reason = reason or "nothing needs to be called for every single row"
+
+        if reason is not None and verb.creates:
+            _check_saved_here(target, reason)
 
     @property
     def unique_fields(self) -> tuple[str, ...]:
@@ -236,6 +240,19 @@ def tell(target: Target, outcomes: Sequence[Outcome]) -> None:
             created=by_kind[Kind.CREATED],
             updated=by_kind[Kind.UPDATED],
             deleted=by_kind[Kind.DELETED],
+        )
+
+
+def _check_saved_here(target: Target, reason: str) -> None:
+    """A serializer does not know of the view's queryset: it asks the router."""
+    saved = router.db_for_write(target.model)
+
+    if saved != target.using:
+        raise ImproperlyConfigured(
+            f"Rows of {target.model.__name__} are written one by one ({reason}), and "
+            f"serializer.save() would create them in {saved!r}, but the view's "
+            f"queryset is of {target.using!r}. Let a database router say "
+            "db_for_write, or write together."
         )
 
 

@@ -83,7 +83,7 @@ class Plan:
     ) -> None:
         self.watch = TableWatch(model, using)
         self.relations = Relations(self.watch)
-        self.checks = Checks()
+        self.checks = Checks(using)
         self._update_fields = update_fields
         self._new, self._stored = (
             Judge(

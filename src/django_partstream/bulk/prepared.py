@@ -7,18 +7,20 @@ what is known comes out the same.
 from __future__ import annotations
 
 import datetime
+import json
 import uuid
 from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import models
 from django.db.backends.base.operations import BaseDatabaseOperations
 
 from . import columns as cols
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Prepare = Callable[[Sequence[Any], BaseDatabaseWrapper], list[Any] | None]
 
-__all__ = ("prepared",)
+__all__ = ("check_encodable", "prepared")
 
 INTEGERS = (
     "AutoField",
@@ -66,8 +68,20 @@ def prepared(
             return found
 
     prepare_one = column.get_db_prep_save
+    made = [prepare_one(value, connection) for value in values]
 
-    return [prepare_one(value, connection) for value in values]
+    if isinstance(target, models.JSONField):
+        check_encodable(made)
+
+    return made
+
+
+def check_encodable(values: Iterable[Any]) -> None:
+    """Raises UnicodeError for JSON with a lone surrogate: not every database refuses
+    it, and nobody could be answered with it."""
+    for value in values:
+        if isinstance(value, str) and "\\ud" in value.lower():
+            json.dumps(json.loads(value), ensure_ascii=False).encode()
 
 
 def _is_stock(column: Column) -> bool:

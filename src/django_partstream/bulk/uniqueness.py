@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Manager, QuerySet
 from rest_framework.validators import (
     UniqueForDateValidator,
     UniqueForMonthValidator,
@@ -48,7 +49,8 @@ class Checks:
     `answer`, it answers; what it was not asked before, the database does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, using: str) -> None:
+        self._using = using
         self.asking = True
         #: What was asked since it was last cleared.
         self.questions: list[Question] = []
@@ -78,6 +80,12 @@ class Checks:
 
     def _primed(self, serializer: Serializer[Any], validator: Any) -> Any:
         """A validator of rows, asking here if it is of a known kind."""
+        queryset = getattr(validator, "queryset", None)
+
+        # Asked where rows are written: a replica knows nothing of the batch yet.
+        if isinstance(queryset, Manager | QuerySet) and queryset._db is None:
+            validator = _with_queryset(validator, queryset.using(self._using))
+
         if type(validator) is UniqueTogetherValidator:
             sources = together_sources(serializer, validator)
             condition = getattr(validator, "condition", None)
@@ -105,6 +113,10 @@ class Checks:
             return validator
 
         queryset = validator.queryset.all()
+
+        if queryset._db is None:
+            queryset = queryset.using(self._using)
+
         check = self._check(queryset, sources, lookups)
 
         if check is None:

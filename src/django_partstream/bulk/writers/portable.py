@@ -53,6 +53,10 @@ class PortableWriter:
         rows: Sequence[Sequence[Any]],
         key: Sequence[Column],
     ) -> list[Any]:
+        for index, column in enumerate(columns):
+            if isinstance(column, models.JSONField):
+                prepared(column, [row[index] for row in rows], self.connection)
+
         names = [column.attname for column in columns]
         records = [_Record(dict(zip(names, row, strict=True))) for row in rows]
 
