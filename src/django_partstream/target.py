@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-__all__ = ("asked_as", "asks_objects", "target_of")
+__all__ = ("asked_as", "asks_objects", "hooks_of", "target_of")
 
 
 #: The request that changes a stored row as each verb does, and the action of a
@@ -51,11 +51,18 @@ def target_of(view: Any, verb: Verb, *, text: bool) -> pipeline.Target:
         text=text,
         check_object=_object_check(view, verb),
         check_new=_creation_check(view, verb),
-        perform_create=_hook(view, "create", CreateModelMixin),
-        perform_update=_hook(view, "update", UpdateModelMixin),
-        perform_destroy=_hook(view, "destroy", DestroyModelMixin),
+        **hooks_of(view),
         side_effects=view.bulk_side_effects,
     )
+
+
+def hooks_of(view: Any) -> dict[str, Any]:
+    """The view's own `perform_…` methods; None for each that it does not override."""
+    return {
+        "perform_create": _hook(view, "create", CreateModelMixin),
+        "perform_update": _hook(view, "update", UpdateModelMixin),
+        "perform_destroy": _hook(view, "destroy", DestroyModelMixin),
+    }
 
 
 def _hook(view: Any, what: str, stock: type) -> Any:

@@ -7,6 +7,7 @@ Classes of Django's ORM, of DRF and of adrf do not count.
 from __future__ import annotations
 
 import inspect
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DEFAULT_DB_ALIAS, models
@@ -76,16 +77,16 @@ def per_row_reason(
     """Why rows must be written one by one, naming who asks for it; None where they
     need not be. `hooks` are the view's `perform_…` methods, where it overrides them.
     """
-    reasons = (
-        *_of_choice(side_effects),
-        *_of_view(hooks),
-        *_of_serializer(serializer, model),
-        *_of_fields(serializer, model, using, heard=side_effects != "skip"),
-        *(() if side_effects == "skip" else _of_saving(model)),
-        *_of_table(model),
+    reasons = chain(
+        _of_choice(side_effects),
+        _of_view(hooks),
+        _of_serializer(serializer, model),
+        _of_fields(serializer, model, using, heard=side_effects != "skip"),
+        () if side_effects == "skip" else _of_saving(model),
+        _of_table(model),
     )
 
-    return next(iter(reasons), None)
+    return next(reasons, None)
 
 
 def deleting_reason(
@@ -97,13 +98,13 @@ def deleting_reason(
 
     Receivers do not count: Django's collector calls them for each row of a set.
     """
-    reasons = (
-        *_of_choice(side_effects),
-        *_of_view(hooks),
-        *(() if side_effects == "skip" else _of_deleting(model)),
+    reasons = chain(
+        _of_choice(side_effects),
+        _of_view(hooks),
+        () if side_effects == "skip" else _of_deleting(model),
     )
 
-    return next(iter(reasons), None) or _of_relations(model)
+    return next(reasons, None) or _of_relations(model)
 
 
 def _of_choice(side_effects: SideEffects) -> Iterator[str]:

@@ -80,7 +80,7 @@ class Checks:
 
     def _primed(self, serializer: Serializer[Any], validator: Any) -> Any:
         """A validator of rows, asking here if it is of a known kind."""
-        queryset = getattr(validator, "queryset", None)
+        queryset: Any = getattr(validator, "queryset", None)
 
         # Asked where rows are written: a replica knows nothing of the batch yet.
         if isinstance(queryset, Manager | QuerySet) and queryset._db is None:

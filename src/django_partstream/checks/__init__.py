@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from . import databases, older, serving, settings, urls
+from . import bulk, databases, older, serving, settings, urls
 
 __all__ = ("CHECKS",)
 
@@ -20,6 +20,7 @@ CHECKS = (
     urls.check_job_addresses,
     serving.check_sync_middleware,
     serving.check_compressing_middleware,
+    bulk.check_modes,
     databases.check_atomic_requests,
     databases.check_persistent_connections,
     databases.check_connection_pool,
