@@ -20,6 +20,13 @@ router.register(
     "token-contracts", app.TokenContractsViewSet, basename="token-contracts"
 )
 router.register(
+    "scoped-contracts", app.ScopedContractsViewSet, basename="scoped-contracts"
+)
+router.register("forgetful-contracts", app.ForgetfulContractsViewSet, basename="forget")
+router.register("oblivious-contracts", app.ObliviousContractsViewSet, basename="obliv")
+router.register("opaque-contracts", app.OpaqueContractsViewSet, basename="opaque")
+router.register("context-contracts", app.ContextContractsViewSet, basename="context")
+router.register(
     "model-permission-contracts",
     app.ModelPermissionContractsViewSet,
     basename="model-permission-contracts",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .models import Job
     from .preferences import Preferences
 
-__all__ = ("accepted", "changed", "patience_of")
+__all__ = ("RETRY_AFTER", "accepted", "changed", "patience_of")
 
 #: Seconds that a client should wait before it asks for a job's status.
 RETRY_AFTER = 1
@@ -118,7 +118,7 @@ class _AsyncWaiting(_Waiting):
     """Under ASGI: nothing is held while it waits."""
 
     async def render(self) -> Response:  # type: ignore[override]
-        await changed(self.job_id, None, self.seconds)
+        await _heard(self.job_id, self.seconds)
         self._show(await offload.run_sync(_ended, self.job_id))
         # A renderer may use the database.
         await sync_to_async(Response.render)(self)
@@ -132,14 +132,35 @@ def _ended(job_id: UUID) -> Job | None:
     return job if job is not None and State(job.state).terminal else None
 
 
-async def changed(job_id: UUID, seq: int | None, seconds: float) -> None:
-    """Wait until the job has ended or is gone, or, given a `seq`, has another one; at
-    most so long."""
-    async with contextlib.aclosing(following.follow(job_id)) as frames:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                async for frame in frames:
-                    snapshot = getattr(frame, "snapshot", None)
+async def changed(request: Request, job: Job, *, seconds: float) -> None:
+    """Wait until the job has moved on, has ended or is gone; at most so long."""
+    if is_asgi(request):
+        await _heard(job.pk, seconds, known=job.seq)
+    else:
+        await _seen(job, seconds)
 
-                    if seq is not None and snapshot and snapshot["seq"] != seq:
-                        return
+
+async def _heard(job_id: UUID, seconds: float, *, known: int | None = None) -> None:
+    """Until the job has ended or is gone; or is not as `known` any more."""
+    with contextlib.suppress(TimeoutError):
+        async with (
+            asyncio.timeout(seconds),
+            contextlib.aclosing(following.follow(job_id)) as frames,
+        ):
+            async for frame in frames:
+                snapshot = getattr(frame, "snapshot", None)
+
+                if known is not None and snapshot and snapshot["seq"] != known:
+                    return
+
+
+async def _seen(job: Job, seconds: float) -> None:
+    """Without a loop that lives on, one looks."""
+    ends_at = time.monotonic() + seconds
+
+    while time.monotonic() < ends_at:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = await sync_to_async(progress.load)(job.pk)
+
+        if now is None or now.seq != job.seq:
+            return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from adrf.viewsets import ModelViewSet as AsyncModelViewSet
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.utils.translation import get_language
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import (
     BasePermission,
@@ -70,6 +74,84 @@ class TokenContractsViewSet(ContractViewSet):
             return bool(request.headers.get("X-Key") == "open")
 
     permission_classes = [HasKey]
+
+
+class ScopedContractsViewSet(ContractViewSet):
+    """What the credential says of years: a job does not keep it, but what it says."""
+
+    class Years(BaseAuthentication):
+        def authenticate(self, request: Any) -> Any:
+            years = request.headers.get("Authorization", "").removeprefix("Years ")
+            user = get_user_model().objects.filter(username="ann").first()
+
+            return user and (user, {"years": [int(year) for year in years.split(",")]})
+
+    class HasYears(BasePermission):
+        def has_permission(self, request: Any, view: Any) -> bool:
+            return bool(request.auth and request.auth["years"])
+
+    authentication_classes = [Years]
+    permission_classes = [HasYears]
+
+    def get_queryset(self) -> Any:
+        auth: Any = self.request.auth
+
+        return super().get_queryset().filter(year__in=auth["years"])
+
+    def job_context(self, request: Any) -> dict[str, Any]:
+        return {"years": request.auth["years"]}
+
+    def restore_job_context(self, context: Mapping[str, Any]) -> None:
+        self.request.auth = {"years": context["years"]}
+
+
+class ForgetfulContractsViewSet(ScopedContractsViewSet):
+    """In a job it would see all years."""
+
+    def restore_job_context(self, context: Mapping[str, Any]) -> None:
+        self.request.auth = {"years": [*range(1900, 2100)]}
+
+
+class ObliviousContractsViewSet(ContractViewSet):
+    """Has half of the hooks."""
+
+    def job_context(self, request: Any) -> Any:
+        return {"years": [2024]}
+
+
+class OpaqueContractsViewSet(ContractViewSet):
+    """Would keep what no row can hold."""
+
+    def restore_job_context(self, context: Mapping[str, Any]) -> None: ...
+
+    def job_context(self, request: Any) -> Any:
+        return {"user": request.user}
+
+
+class ContextContractsViewSet(ContractViewSet):
+    """Its serializer asks the context for all that DRF puts there."""
+
+    class Serializer(ContractSerializer):
+        SEEN: list[tuple[Any, ...]] = []
+
+        def validate_number(self, number: str) -> str:
+            request, view = self.context["request"], self.context["view"]
+            self.SEEN.append(
+                (
+                    request.user.get_username(),
+                    request.method,
+                    request.query_params["mark"],
+                    request.headers["Accept-Language"],
+                    request.build_absolute_uri(),
+                    view.action,
+                    self.context["format"],
+                    get_language(),
+                )
+            )
+
+            return number
+
+    serializer_class = Serializer
 
 
 class ModelPermissionContractsViewSet(ContractViewSet):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import AsyncClient, Client
 
-from django_partstream.jobs import states
+from django_partstream import hub
+from django_partstream.jobs import following, progress, states
 from django_partstream.models import Job
 from tests.jobs.conftest import Run
 from tests.jobs.work import make_job
@@ -190,3 +197,112 @@ def test_an_unknown_outcome_is_refused(client: Client) -> None:
     assert response.json()["detail"] == (
         "outcome is 'lucky'; expected one of 'failed', 'successful', 'unprocessed'."
     )
+
+
+# Polling
+
+
+def ask(client: Any, job: Job, **headers: str) -> Any:
+    return client.get(
+        address(job, "status"),
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+@pytest.mark.parametrize("etag", ['"{seq}"', 'W/"{seq}"', '"7", "{seq}"', "*"])
+def test_what_a_client_knows_is_not_said_again(client: Client, etag: str) -> None:
+    job = make_job(seq=5)
+
+    response = ask(client, job, If_None_Match=etag.format(seq=5))
+
+    assert (response.status_code, response.content) == (304, b"")
+    assert response["ETag"] == '"5"'
+    assert response["Retry-After"] == "1"
+    assert ask(client, job, If_None_Match='"4"').status_code == 200
+
+
+@pytest.mark.parametrize("known", [None, '"5"'])
+@pytest.mark.django_db(transaction=True)
+async def test_waiting_ends_when_the_job_moves_on(
+    async_client: AsyncClient, settings: Any, known: str | None
+) -> None:
+    settings.PARTSTREAM = {"POLL_SECONDS": 60}
+    job = await sync_to_async(make_job)(seq=5)
+    headers = {"Prefer": "wait=20"} | ({"If_None_Match": known} if known else {})
+
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(ask(async_client, job, **headers))
+
+        while not hub.statistics().mailboxes:
+            await asyncio.sleep(0)
+
+        # It has read the row by then or not; a message tells it in either case.
+        await states.jobs().filter(pk=job.pk).aupdate(seq=6, state="PROGRESS")
+        moved = await states.jobs().aget(pk=job.pk)
+        await hub.publish(progress.group_of(job.pk), progress.snapshot(moved))
+
+    response = waiting.result()
+    assert response.status_code == 200
+    assert response["ETag"] == '"6"'
+    assert response.json()["state"] == "PROGRESS"
+    assert response["Preference-Applied"] == "wait=20"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_waiting_in_vain_says_that_nothing_has_changed(
+    async_client: AsyncClient, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"MAX_WAIT_SECONDS": 0.05}
+    job = await sync_to_async(make_job)(seq=5)
+
+    assert (await ask(async_client, job, Prefer="wait=9")).status_code == 200
+    response = await ask(async_client, job, Prefer="wait=9", If_None_Match='"5"')
+    assert response.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("job", "known"),
+    [({"state": "SUCCESS", "seq": 5}, '"5"'), ({"seq": 5}, '"4"')],
+    ids=["it has ended", "the client knows less"],
+)
+def test_there_is_nothing_to_wait_for(
+    client: Client, job: dict[str, Any], known: str
+) -> None:
+    started = time.monotonic()
+
+    response = ask(client, make_job(**job), Prefer="wait=20", If_None_Match=known)
+
+    assert response.status_code == (304 if "state" in job else 200)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_wsgi_it_waits_too(client: Client) -> None:
+    job = make_job(seq=5)
+
+    def move() -> None:
+        states.jobs().filter(pk=job.pk).update(seq=6)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(move)
+        response = ask(client, job, Prefer="wait=20", If_None_Match='"5"')
+        moving.result()
+
+    assert response["ETag"] == '"6"'
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_followers_are_told_of_a_cancel_at_once(
+    async_client: AsyncClient, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"POLL_SECONDS": 60}
+    job = await sync_to_async(make_job)()
+
+    async with contextlib.aclosing(following.follow(job.pk)) as stream:
+        await anext(stream)
+        await anext(stream)
+        await async_client.delete(address(job, "status"))
+        shown: Any = await anext(stream)
+
+    assert shown.snapshot["state"] == "CANCELLED"

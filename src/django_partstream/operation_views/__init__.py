@@ -1,0 +1,15 @@
+"""The views of jobs."""
+
+from __future__ import annotations
+
+from .downloading import OperationResultsView
+from .following import OperationEventsView
+from .listing import OperationListView
+from .status import OperationStatusView
+
+__all__ = (
+    "OperationEventsView",
+    "OperationListView",
+    "OperationResultsView",
+    "OperationStatusView",
+)

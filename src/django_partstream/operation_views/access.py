@@ -1,0 +1,72 @@
+"""Whose jobs somebody may see, and change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework.exceptions import PermissionDenied
+
+from django_partstream.errors import NotFoundError
+from django_partstream.jobs import states
+from django_partstream.responses import ProblemMixin
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.db.models import QuerySet
+
+    from django_partstream.models import Job
+
+__all__ = ("CHANGE", "VIEW", "OperationView")
+
+#: The permissions by which staff sees, and cancels or retries, anybody's job.
+VIEW = "partstream.view_job"
+CHANGE = "partstream.change_job"
+
+
+class OperationView(ProblemMixin):
+    """A view of one job.
+
+    A job is its owner's, and one without an owner belongs to whoever holds its id.
+    Staff with the permission to view jobs sees all of them, with the permission to
+    change them it may also cancel and retry them. For everybody else a job is not
+    there.
+    """
+
+    def get_queryset(self) -> QuerySet[Job]:
+        return states.jobs().defer("spec", "cursor")
+
+    def get_job(self, job_id: UUID) -> Job:
+        """A job that the caller may see. Raises NotFoundError, for another user's job
+        as for none."""
+        job = self.get_queryset().filter(pk=job_id).first()
+
+        if job is None or not self._may(job, VIEW, CHANGE):
+            raise NotFoundError("There is no job with this id.")
+
+        return job
+
+    def get_job_to_change(self, job_id: UUID) -> Job:
+        """A job that the caller may change. Raises NotFoundError, and PermissionDenied
+        where they may only see it."""
+        job = self.get_job(job_id)
+
+        if not self._may(job, CHANGE):
+            raise PermissionDenied
+
+        return job
+
+    def _may(self, job: Job, *permissions: str) -> bool:
+        user = self.request.user
+
+        if job.owner_id is None:
+            return True
+
+        if user is None or not user.is_authenticated:
+            return False
+
+        return job.owner_id == user.pk or _has_one(user, permissions)
+
+
+def _has_one(user: Any, permissions: tuple[str, ...]) -> bool:
+    return getattr(user, "is_staff", False) and any(map(user.has_perm, permissions))
