@@ -50,10 +50,10 @@ class BulkView:
     so that what a view says about actions holds for many rows as for one.
 
     A job is done by this view too, rebuilt in a worker for the same user, address,
-    query string and `JOB_HEADERS`. A view whose rows, rights or serializers hang on more (a
-    credential, what middleware set) has two methods: `job_context(request)` returns it
-    as a dict that JSON can hold, `restore_job_context(context)` puts it where the view
-    looks for it, on `self.request`.
+    query string and `JOB_HEADERS`. A view whose rows, rights or serializers hang on
+    more (a credential, what middleware set) has two methods: `job_context(request)`
+    returns it as a dict that JSON can hold, `restore_job_context(context)` puts it
+    where the view looks for it, on `self.request`.
     """
 
     #: CSV cells that mean null.
