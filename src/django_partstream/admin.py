@@ -112,7 +112,7 @@ class JobAdmin(_ReadOnly):
     @admin.action(description=_("Cancel selected jobs"), permissions=["operate"])
     def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         chosen = list(queryset.values_list("pk", flat=True))
-        cancelled = sum(states.cancel(job_id) for job_id in chosen)
+        cancelled = sum(states.cancel(job_id) is not None for job_id in chosen)
         text = ngettext(
             "%(count)d job is cancelled.", "%(count)d jobs are cancelled.", cancelled
         )

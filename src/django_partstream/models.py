@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 if TYPE_CHECKING:
     from typing import ClassVar
 
-__all__ = ("Job", "JobBatch", "JobInput", "State", "Worker")
+__all__ = ("Job", "JobBatch", "JobCancel", "JobInput", "State", "Worker")
 
 
 class State(models.TextChoices):
@@ -67,11 +67,13 @@ class Job(models.Model):
     epoch = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=200, blank=True, default="")
-    #: Claims since the cursor moved.
+    #: Workers that died with it since the cursor moved.
     attempts = models.PositiveIntegerField(default=0)
     #: A batch that killed its workers is cut down to so many rows, until the row
     #: that does it stands alone; None: nothing is suspected.
     narrowed_to = models.PositiveIntegerField(null=True, blank=True)
+    #: How often the batch that it was cut down to was begun and did not end.
+    begun = models.PositiveIntegerField(default=0)
     dispatched_at = models.DateTimeField(null=True, blank=True)
     dispatches = models.PositiveIntegerField(default=0)
     #: Nobody claims it before; for jobs that wait for a deploy, or after a failure.
@@ -130,11 +132,26 @@ class Job(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["state", "lease_until"], name="partstream_job_due"),
             models.Index(fields=["owner", "-created_at"], name="partstream_job_owner"),
+            models.Index(fields=["owner", "turn_at"], name="partstream_job_turn"),
             models.Index(fields=["finished_at"], name="partstream_job_finished"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+
+class JobCancel(models.Model):
+    """A job is to be cancelled whose row was held, by a batch, when that was asked.
+
+    In a row of its own, which nobody holds; without a foreign key, which would wait
+    for the job's row on some databases.
+    """
+
+    job_id = models.UUIDField(primary_key=True)
+    asked_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"cancel {self.job_id}"
 
 
 class JobInput(models.Model):

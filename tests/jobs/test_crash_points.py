@@ -9,7 +9,7 @@ from django_partstream.jobs.crash_points import Point, hooked, reached
 from django_partstream.jobs.execute import Pace
 from django_partstream.models import State
 from tests.jobs.conftest import Run
-from tests.jobs.work import make_job
+from tests.jobs.work import KIND, make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -61,7 +61,7 @@ def test_release_failure_cancel_and_dispatch_have_points(run: Run) -> None:
 
     with hooked(seen.append):
         run(make_job(2), pace=Pace(slice=0))
-        run(states.jobs().create(kind="unheard_of", total=1))
+        run(states.jobs().create(kind=KIND, total=1, attempts=states.MAX_ATTEMPTS))
         states.cancel(make_job(2).pk)
         states.dispatch(make_job(2).pk, 0)
 

@@ -14,7 +14,7 @@ from django_partstream.jobs import states
 from django_partstream.jobs.execute import Pace, SliceEnd
 from django_partstream.models import Job, JobBatch, State
 from tests.jobs.conftest import Run
-from tests.jobs.work import GroupWork, expected, make_job, written
+from tests.jobs.work import KIND, STUBBORN, GroupWork, expected, make_job, written
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -73,7 +73,7 @@ def test_a_batch_that_raises_leaves_nothing_and_the_rows_before_stay(
             raise RuntimeError("secret of the application")
 
     monkeypatch.setattr(GroupWork, "before", staticmethod(fail))
-    job = make_job(35)
+    job = make_job(35, kind=STUBBORN)
 
     assert run(job) is SliceEnd.FINISHED
 
@@ -181,8 +181,10 @@ def test_a_slice_without_time_gives_the_job_back(run: Run) -> None:
 
 
 def test_a_database_that_fails_is_no_failure_of_the_job(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
+    settings.PARTSTREAM = {"LEASE_SECONDS": 0.2}
+
     def fail(number: int) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
@@ -191,8 +193,11 @@ def test_a_database_that_fails_is_no_failure_of_the_job(
 
     assert run(job) is SliceEnd.INTERRUPTED
 
-    assert fresh(job).state == State.PROGRESS
+    job = fresh(job)
+    assert job.state == State.PROGRESS
     assert written(job) == []
+    # Nobody died, and whoever comes next need not wait.
+    assert (job.attempts, job.lease_until) == (0, None)
 
 
 def test_a_job_that_kills_every_worker_is_given_up(run: Run) -> None:
@@ -209,12 +214,22 @@ def test_a_job_that_kills_every_worker_is_given_up(run: Run) -> None:
     )
 
 
-def test_work_of_an_unknown_kind_fails_with_its_name(run: Run) -> None:
+def test_work_of_an_unknown_kind_waits_for_a_worker_that_knows_it(run: Run) -> None:
     job = states.jobs().create(kind="unheard_of", total=1)
 
-    run(job)
+    assert run(job) is SliceEnd.POSTPONED
 
-    assert fresh(job).message == "This worker does not know work of kind 'unheard_of'."
+    job = fresh(job)
+    assert job.state == State.PENDING
+    assert job.message == (
+        "The job waits for a worker that knows work of kind 'unheard_of'; the one that "
+        "took it last does not."
+    )
+    assert states.waiting() is None
+    assert run(job) is SliceEnd.NOT_CLAIMED
+    states.jobs().update(not_before=timezone.now(), kind=KIND)
+    assert run(job) is SliceEnd.FINISHED
+    assert fresh(job).message == ""
 
 
 def test_one_claim_at_a_time() -> None:
@@ -273,4 +288,6 @@ def test_the_effect_of_a_row_done_twice_would_show(run: Run) -> None:
 
     run(job)
 
-    assert fresh(job).state == State.FAILURE
+    job = fresh(job)
+    assert (job.created, job.failed) == (4, 1)
+    assert job.sample["errors"][0]["errors"][0]["code"] == "poison"

@@ -13,6 +13,7 @@ from django_partstream.jobs.work import Budget, Step, Tally, register
 from django_partstream.models import Job
 
 KIND = "test_groups"
+STUBBORN = "test_groups_stubborn"
 
 
 class GroupWork:
@@ -29,6 +30,10 @@ class GroupWork:
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         first = int(cursor.get("row", 0)) + 1
         last = min(first + self.rows_per_step - 1, self._job.total)
+
+        if budget.rows is not None:
+            last = min(last, first + budget.rows - 1)
+
         failures: list[dict[str, Any]] = []
         created: list[int] = []
 
@@ -39,7 +44,12 @@ class GroupWork:
             type(self).before(number)
 
             if number % 7 == 0:
-                failures.append({"row": number, "data": {"n": number}, "error": "7"})
+                failures.append(failure(number, "seven", "7"))
+
+                if budget.failures is not None and len(failures) > budget.failures:
+                    last = number
+                    break
+
                 continue
 
             group = Group.objects.using(self.using).create(
@@ -55,12 +65,44 @@ class GroupWork:
             failures=tuple(failures),
         )
 
+    def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
+        number = int(cursor.get("row", 0)) + 1
+
+        return Step(
+            cursor={"row": number},
+            done=False,
+            tally=Tally(failed=1),
+            failures=(failure(number, code, detail),),
+        )
+
+
+def failure(number: int, code: str, detail: str) -> dict[str, Any]:
+    return {
+        "row": number,
+        "line": None,
+        "data": {"n": number},
+        "error": detail,
+        "errors": [{"pointer": "", "code": code, "detail": detail}],
+    }
+
+
+class StubbornWork:
+    """The same, by work that cannot leave a row out."""
+
+    def __init__(self, job: Job) -> None:
+        self._work = GroupWork(job)
+        self.using = self._work.using
+
+    def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
+        return self._work.step(cursor, budget)
+
 
 register(KIND, GroupWork)
+register(STUBBORN, StubbornWork)
 
 
 def make_job(total: int = 35, **fields: Any) -> Job:
-    return states.jobs().create(kind=KIND, total=total, **fields)
+    return states.jobs().create(**{"kind": KIND, "total": total, **fields})
 
 
 def written(job: Job) -> list[int]:

@@ -1,8 +1,7 @@
 """One slice of one job: claimed, stepped batch by batch, released or ended.
 
-Sync code, run in a thread. What makes effects exactly once is in `_commit`: the job's
-row is locked and checked first, and the rows, the ledger and the new cursor are one
-transaction.
+Sync code, run in a thread. What is done with errors is decided here; that a batch is
+whole or not at all, in `committing`.
 """
 
 from __future__ import annotations
@@ -11,28 +10,32 @@ import dataclasses
 import enum
 import logging
 import time
-import zlib
 from typing import TYPE_CHECKING, Any
 
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
     InterfaceError,
-    OperationalError,
-    reset_queries,
+    connections,
     router,
-    transaction,
 )
-from django.db.models import F
-from django.db.models.functions import Now
 
-from django_partstream import conf, encoding, time_limit
-from django_partstream.models import Job, JobBatch, State
+from django_partstream import conf, time_limit
+from django_partstream.models import Job, State
 
-from . import ledger, observer, states
-from .crash_points import Point, reached
-from .progress import INLINE_ERRORS, INLINE_IDS
-from .work import Budget, Step, Work, WorkRefusedError, work_of
+from . import observer, poison, states
+from .committing import FenceLostError, Rate, commit, failures_left
+from .interruptions import Setbacks, is_interruption
+from .suspicion import Suspicion
+from .work import (
+    Budget,
+    SkippingWork,
+    Step,
+    Work,
+    WorkPostponedError,
+    WorkRefusedError,
+    work_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +55,8 @@ class SliceEnd(enum.Enum):
     FINISHED = enum.auto()
     #: Time was up, or the worker is stopping: another slice goes on.
     RELEASED = enum.auto()
+    #: It cannot go on here and now: another slice goes on, but not at once.
+    POSTPONED = enum.auto()
     #: The lease went to another worker, or the job was cancelled.
     LOST = enum.auto()
     #: The database did not answer; the sweeper will hand the job out again.
@@ -68,23 +73,8 @@ class Pace:
     commit: float = 1.0
     #: Between two commits, for other writers of a database that has one at a time.
     pause: float = 0.0
-
-
-class _FenceLostError(Exception):
-    """The job is no longer ours."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Rate:
-    """Rows per second since this slice began."""
-
-    started: float
-    rows: int = 0
-
-    def add(self, rows: int) -> float:
-        self.rows += rows
-
-        return self.rows / max(time.monotonic() - self.started, 1e-3)
+    #: A slice that has taken so long ends when jobs of others wait.
+    turn: float = 5.0
 
 
 @observer.slices
@@ -109,7 +99,7 @@ def run_slice(
     log = {"job_id": str(job_id)}
     on_change(job)
 
-    if job.attempts > states.MAX_ATTEMPTS:
+    if job.attempts >= states.MAX_ATTEMPTS:
         return _fail(
             job,
             f"The job was given up at row {job.current + 1}: {states.MAX_ATTEMPTS} "
@@ -118,17 +108,21 @@ def run_slice(
         )
 
     try:
-        return _work(job, work_of(job), pace, stopping, on_change)
-    except _FenceLostError:
-        logger.info("job %s: the lease is lost", job_id, extra=log)
-        return SliceEnd.LOST
-    except (OperationalError, InterfaceError):
-        logger.warning("job %s: interrupted", job_id, exc_info=True, extra=log)
-        return SliceEnd.INTERRUPTED
+        work = work_of(job)
+        _check_alias(work)
+
+        return _Slice(job, work, pace, stopping, on_change).run()
+    except WorkPostponedError as error:
+        logger.warning("job %s: postponed: %s", job_id, error, extra=log)
+        return _postpone(job, str(error), on_change)
     except WorkRefusedError as error:
         logger.warning("job %s: refused: %s", job_id, error, extra=log)
         return _fail(job, str(error), on_change)
-    except Exception:
+    except Exception as error:
+        if is_interruption(error):
+            logger.warning("job %s: interrupted", job_id, exc_info=True, extra=log)
+            return _interrupted(job)
+
         logger.exception("job %s failed", job_id, extra=log)
         return _fail(
             job,
@@ -136,32 +130,6 @@ def run_slice(
             "which is in its log. The rows before are written.",
             on_change,
         )
-
-
-def _work(
-    job: Job,
-    work: Work,
-    pace: Pace,
-    stopping: Callable[[], bool],
-    on_change: Callable[[Job], None],
-) -> SliceEnd:
-    _check_alias(work)
-    rate = _Rate(time.monotonic())
-    slice_budget = Budget.of(pace.slice)
-
-    while not (slice_budget.spent or stopping()):
-        done = _commit(job, work, Budget.of(pace.commit), rate)
-        job.refresh_from_db(using=work.using)
-        on_change(job)
-
-        if done:
-            return SliceEnd.FINISHED
-
-        time.sleep(pace.pause)
-
-    states.release(job)
-
-    return SliceEnd.RELEASED
 
 
 def _check_alias(work: Work) -> None:
@@ -175,143 +143,222 @@ def _check_alias(work: Work) -> None:
         )
 
 
-def _commit(job: Job, work: Work, budget: Budget, rate: _Rate) -> bool:
-    """One batch, whole or not at all. True when it was the last."""
-    # With DEBUG on, Django would keep the SQL of the whole slice.
-    reset_queries()
-    began = time.monotonic()
+class _Slice:
+    """A claimed job, worked on batch by batch."""
 
-    reached(Point.BEFORE_LOCK)
+    def __init__(
+        self,
+        job: Job,
+        work: Work,
+        pace: Pace,
+        stopping: Callable[[], bool],
+        on_change: Callable[[Job], None],
+    ) -> None:
+        self._job = job
+        self._work = work
+        self._pace = pace
+        self._stopping = stopping
+        self._on_change = on_change
+        self._rate = Rate()
+        self._suspicion = Suspicion(job)
+        self._setbacks = Setbacks(conf.current().lease_seconds, stopping)
+        self._log = {"job_id": str(job.pk)}
 
-    with transaction.atomic(using=work.using, durable=True):
-        _lock(job)
-        reached(Point.AFTER_LOCK)
+    def run(self) -> SliceEnd:
+        job, pace = self._job, self._pace
+        slice_budget, turn = Budget.of(pace.slice), Budget.of(pace.turn)
+        doubted = False
 
-        with time_limit.limited(work.using, conf.current().query_timeout_seconds):
-            step = work.step(job.cursor, budget)
+        while not (slice_budget.spent or self._stopping()):
+            if turn.spent:
+                if states.others_wait(job):
+                    break
 
-        reached(Point.AFTER_STEP)
+                turn = Budget.of(pace.turn)
 
-        if not step.done and step.cursor == job.cursor:
-            raise RuntimeError("the step moved nothing and is not done")
+            try:
+                self._batch()
+            except FenceLostError:
+                # Ours all the same: a COMMIT whose answer was lost was done later.
+                if doubted or not self._is_ours():
+                    return self._lost()
 
-        _record(job, step)
-        reached(Point.AFTER_RECORD)
-        _advance(job, step, rate.add(step.tally.total))
-        reached(Point.AFTER_ADVANCE)
+                doubted = True
+                continue
+            except (WorkPostponedError, WorkRefusedError):
+                raise
+            except Exception as error:
+                if is_interruption(error):
+                    self._wait(error)
+                else:
+                    self._suspect(error)
 
-    reached(Point.AFTER_COMMIT)
-    observer.notify(
-        observer.JobEvent(
-            kind="committed",
-            job_id=job.pk,
-            work=job.kind,
-            seconds=time.monotonic() - began,
-            tally=step.tally,
+                continue
+
+            doubted = False
+            self._setbacks.over()
+            self._on_change(job)
+
+            if State(job.state).terminal:
+                return SliceEnd.FINISHED
+
+            time.sleep(pace.pause)
+
+        states.release(job)
+
+        return SliceEnd.RELEASED
+
+    def _batch(self) -> None:
+        job, suspicion = self._job, self._suspicion
+
+        if self._setbacks.any and not self._is_ours():
+            # An answer was lost, perhaps that of a COMMIT: the row says whether it
+            # was done. So does a lock that is not to be had, if it is done later.
+            raise FenceLostError
+
+        if State(job.state).terminal:
+            return
+
+        if suspicion.proven:
+            self._skip()
+            return
+
+        if suspicion.deadly and not states.begin(job):
+            raise FenceLostError
+
+        rows = [n for n in (suspicion.rows, self._setbacks.rows) if n is not None]
+        budget = Budget.of(
+            self._pace.commit,
+            rows=min(rows, default=None),
+            failures=failures_left(job),
         )
-    )
+        self._commit(lambda: self._step(budget))
 
-    return step.done
+    def _step(self, budget: Budget) -> Step:
+        limit = conf.current().query_timeout_seconds
 
+        with time_limit.limited(self._work.using, limit):
+            return self._work.step(self._job.cursor, budget)
 
-def _held(job: Job) -> Any:
-    return states.jobs().filter(
-        pk=job.pk, epoch=job.epoch, batches=job.batches, state=State.PROGRESS
-    )
+    def _commit(self, do: Callable[[], Step]) -> None:
+        step = commit(self._job, do, rate=self._rate, narrow=self._suspicion.after)
+        self._suspicion.passed(step.tally.total)
 
+    def _is_ours(self) -> bool:
+        """Read the row again; whether it is still ours, or ended by our hand."""
+        job = self._job
+        epoch = job.epoch
 
-def _lock(job: Job) -> None:
-    """Take the row's lock, and only as its owner: first, so that two workers can never
-    write rows of one job at the same time, and that a cancel waits for us or wins."""
-    lease = states.after(conf.current().lease_seconds)
+        try:
+            job.refresh_from_db(using=self._work.using)
+        except Job.DoesNotExist:
+            return False
 
-    if not _held(job).update(lease_until=lease):
-        raise _FenceLostError
+        return (
+            job.epoch == epoch
+            and job.state in (State.PROGRESS, State.SUCCESS, State.FAILURE)
+            and not states.is_cancelling(job.pk)
+        )
 
+    def _lost(self) -> SliceEnd:
+        job = self._job
 
-def _record(job: Job, step: Step) -> None:
-    if not step.tally.total:
-        return
+        # Whoever wanted to cancel it could not wait for our batch.
+        if states.finish_cancel(job.pk):
+            job.refresh_from_db(using=self._work.using)
+            self._on_change(job)
 
-    lines = b"".join(encoding.encode(failure) + b"\n" for failure in step.failures)
-    JobBatch.objects.using(states.jobs().db).create(
-        job=job,
-        number=job.batches + 1,
-        epoch=job.epoch,
-        first_row=job.current + 1,
-        last_row=job.current + step.tally.total,
-        created=step.tally.created,
-        updated=step.tally.updated,
-        unchanged=step.tally.unchanged,
-        deleted=step.tally.deleted,
-        failed=step.tally.failed,
-        failures=zlib.compress(lines) if lines else b"",
-        successes=ledger.pack(step.kinds, step.pks),
-        output=zlib.compress(step.output) if step.output else b"",
-    )
+        logger.info("job %s: the lease is lost", job.pk, extra=self._log)
 
+        return SliceEnd.LOST
 
-def _advance(job: Job, step: Step, rate: float) -> None:
-    changes: dict[str, Any] = {
-        "cursor": dict(step.cursor),
-        "batches": F("batches") + 1,
-        "seq": F("seq") + 1,
-        "attempts": 0,
-        "rate": rate,
-        "current": F("current") + step.tally.total,
-        "created": F("created") + step.tally.created,
-        "updated": F("updated") + step.tally.updated,
-        "unchanged": F("unchanged") + step.tally.unchanged,
-        "deleted": F("deleted") + step.tally.deleted,
-        "failed": F("failed") + step.tally.failed,
-        "lease_until": states.after(conf.current().lease_seconds),
-    }
-    sample = _sample(job, step)
+    def _wait(self, error: Exception) -> None:
+        connections[self._work.using].close_if_unusable_or_obsolete()
+        logger.info(
+            "job %s: %s: %s; the batch is tried again",
+            self._job.pk,
+            type(error).__name__,
+            error,
+            extra=self._log,
+        )
 
-    if sample != job.sample:
-        changes["sample"] = sample
+        if not self._setbacks.pause():
+            raise error
 
-    if step.done:
-        changes |= {
-            "state": State.SUCCESS,
-            "finished_at": Now(),
-            "lease_until": None,
-        }
+    def _suspect(self, error: Exception) -> None:
+        """The batch raised, and would again: look for the row."""
+        job, suspicion = self._job, self._suspicion
 
-    if not _held(job).update(**changes):
-        raise _FenceLostError
+        if suspicion.proven or not isinstance(self._work, SkippingWork):
+            raise error
 
+        if suspicion.rows == 1:
+            logger.error(
+                "job %s: the row after row %s cannot be processed",
+                job.pk,
+                job.current,
+                exc_info=error,
+                extra=self._log,
+            )
 
-def _sample(job: Job, step: Step) -> dict[str, Any]:
-    sample = dict(job.sample)
+        suspicion.raised(job)
 
-    for key, more, limit in (
-        ("created_ids", step.created_ids, INLINE_IDS),
-        ("updated_ids", step.updated_ids, INLINE_IDS),
-        ("deleted_ids", step.deleted_ids, INLINE_IDS),
-        ("errors", step.failures, INLINE_ERRORS),
-    ):
-        have = sample.get(key, [])
-        room = limit - len(have)
+    def _skip(self) -> None:
+        job, work = self._job, self._work
+        deadly = self._suspicion.deadly
 
-        if room > 0 and more:
-            sample[key] = [*have, *more[:room]]
+        if not isinstance(work, SkippingWork):
+            raise WorkRefusedError(
+                f"The job was given up at row {job.current + 1}, which ends the "
+                "worker's process."
+            )
 
-    return sample
+        if poison.is_everywhere(job):
+            raise WorkRefusedError(poison.everywhere(job))
+
+        detail = poison.DEADLY if deadly else poison.RAISES
+        self._commit(lambda: work.skip(job.cursor, poison.CODE, detail))
+        observer.notify(
+            observer.JobEvent(kind="poisoned", job_id=job.pk, work=job.kind)
+        )
 
 
 def _fail(job: Job, message: str, on_change: Callable[[Job], None]) -> SliceEnd:
+    return _end(job, lambda: states.fail(job, message), SliceEnd.FINISHED, on_change)
+
+
+def _postpone(job: Job, message: str, on_change: Callable[[Job], None]) -> SliceEnd:
+    return _end(
+        job, lambda: states.postpone(job, message), SliceEnd.POSTPONED, on_change
+    )
+
+
+def _end(
+    job: Job,
+    move: Callable[[], bool],
+    end: SliceEnd,
+    on_change: Callable[[Job], Any],
+) -> SliceEnd:
     try:
-        failed = states.fail(job, message)
-    except DatabaseError:
+        if not move():
+            return SliceEnd.LOST
+
+        job.refresh_from_db(using=states.jobs().db)
+    except (DatabaseError, InterfaceError):
         log = {"job_id": str(job.pk)}
         logger.warning("job %s: interrupted", job.pk, exc_info=True, extra=log)
         return SliceEnd.INTERRUPTED
 
-    if not failed:
-        return SliceEnd.LOST
-
-    job.refresh_from_db(using=states.jobs().db)
     on_change(job)
 
-    return SliceEnd.FINISHED
+    return end
+
+
+def _interrupted(job: Job) -> SliceEnd:
+    # Nobody died: whoever comes next need not wait, nor wonder about the rows.
+    try:
+        states.release(job)
+    except (DatabaseError, InterfaceError):
+        logger.info("job %s: its lease will run out", job.pk)
+
+    return SliceEnd.INTERRUPTED

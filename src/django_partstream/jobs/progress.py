@@ -55,12 +55,15 @@ def group_of(job_id: UUID) -> str:
 
 def load(job_id: UUID) -> Job | None:
     """The job as it stands, without its large columns; None when it is gone."""
-    return states.jobs().defer("spec", "cursor").filter(pk=job_id).first()
+    query = states.with_cancels(states.jobs().filter(pk=job_id))
+
+    return query.defer("spec", "cursor").first()
 
 
 def snapshot(job: Job) -> dict[str, Any]:
     """The complete state of a job, as PROTOCOL section 7 shows it."""
-    state = State(job.state)
+    asked = getattr(job, "is_cancelling", False)
+    state = State.CANCELLING if asked else State(job.state)
     message = job.message or MESSAGES[state]
     sample = job.sample
 

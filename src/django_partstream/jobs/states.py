@@ -1,120 +1,158 @@
 """A job's row, moved from state to state by guarded updates.
 
 Every function is one compare-and-set: it says whether the row was as expected. Time
-is the database's.
+is the database's. A row that a batch holds is not waited for, but by `cancel`.
 """
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
-from django.db import models, router
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, Now
 
 from django_partstream import conf
 from django_partstream.models import Job, State
 
-from . import observer
+from . import observer, suspicion
+from .cancelling import (
+    cancel,
+    finish_cancel,
+    is_cancelling,
+    sweep_cancels,
+    with_cancels,
+)
 from .crash_points import Point, reached
+from .table import UNFINISHED, after, claimable, jobs, locking, unlocked
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 __all__ = (
     "MAX_ATTEMPTS",
+    "UNFINISHED",
+    "accept",
+    "after",
+    "begin",
     "cancel",
     "claim",
     "dispatch",
     "due",
     "fail",
+    "finish_cancel",
+    "held",
+    "is_cancelling",
     "jobs",
+    "others_wait",
+    "postpone",
     "release",
+    "sweep_cancels",
     "undispatch",
     "waiting",
+    "with_cancels",
 )
 
-#: Claims in a row that moved nothing, before a job is given up.
+#: Workers that died in a row without moving anything, before a job is given up.
 MAX_ATTEMPTS = 10
 
-
-UNFINISHED = (State.PENDING, State.PROGRESS)
-
-
-def jobs() -> models.QuerySet[Job]:
-    """All jobs, on the database that they are written to."""
-    return Job.objects.using(router.db_for_write(Job))
-
-
-def after(seconds: float) -> models.Expression:
-    return models.ExpressionWrapper(
-        Now() + datetime.timedelta(seconds=seconds), output_field=models.DateTimeField()
-    )
-
-
-def _free() -> Q:
-    """Nobody holds a lease on it."""
-    return Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+#: When a job that cannot go on is looked at again.
+POSTPONE_SECONDS = 30.0
 
 
 def claim(job_id: UUID, worker: str) -> Job | None:
-    """Take the job under a new epoch; None where it is finished or somebody has it."""
-    found = jobs().filter(pk=job_id).values_list("epoch", "kind", "lease_until").first()
-
-    if found is None:
-        return None
-
-    epoch, kind, lease = found
-
+    """Take the job under a new epoch; None where it is finished, has to wait, or
+    somebody has it."""
     reached(Point.BEFORE_CLAIM)
-    claimed = (
-        jobs()
-        .filter(_free(), pk=job_id, state__in=UNFINISHED, epoch=epoch)
-        .update(
-            state=State.PROGRESS,
-            epoch=epoch + 1,
-            attempts=F("attempts") + 1,
-            worker=worker,
-            lease_until=after(conf.current().lease_seconds),
-            started_at=models.functions.Coalesce("started_at", Now()),
-            seq=F("seq") + 1,
+
+    with locking():
+        job = unlocked(jobs().filter(claimable(), pk=job_id)).first()
+
+        if job is None:
+            return None
+
+        died = job.lease_until is not None
+        claimed = (
+            jobs()
+            .filter(claimable(), pk=job_id, epoch=job.epoch)
+            .update(
+                state=State.PROGRESS,
+                message="",
+                epoch=job.epoch + 1,
+                worker=worker,
+                lease_until=after(conf.current().lease_seconds),
+                not_before=None,
+                turn_at=Now(),
+                started_at=Coalesce("started_at", Now()),
+                seq=F("seq") + 1,
+                **suspicion.at_claim(job, died=died),
+            )
         )
-    )
 
     if not claimed:
         return None
 
     reached(Point.AFTER_CLAIM)
     observer.notify(
-        observer.JobEvent(
-            kind="claimed", job_id=job_id, work=kind, takeover=lease is not None
-        )
+        observer.JobEvent(kind="claimed", job_id=job_id, work=job.kind, takeover=died)
     )
 
-    return jobs().filter(pk=job_id, epoch=epoch + 1).first()
+    return jobs().filter(pk=job_id, epoch=job.epoch + 1).first()
 
 
-def _held(job: Job) -> models.QuerySet[Job]:
+def held(job: Job) -> QuerySet[Job]:
+    """The job's row, while it is in the hands of whoever claimed `job`."""
     return jobs().filter(pk=job.pk, epoch=job.epoch, state=State.PROGRESS)
+
+
+def begin(job: Job) -> bool:
+    """Note that the batch to which the job was cut down begins: if its process dies
+    now, it was this batch."""
+    lease = after(conf.current().lease_seconds)
+
+    return bool(held(job).update(begun=job.begun + 1, lease_until=lease))
 
 
 def release(job: Job) -> bool:
     """Give the job back unfinished, for another slice to claim at once.
 
-    It goes behind the jobs that wait already. Being stopped is no failed attempt.
+    It goes behind the jobs that wait already. Being stopped is nobody's fault.
     """
     reached(Point.BEFORE_RELEASE)
-    released = _held(job).update(lease_until=None, attempts=0, dispatched_at=Now())
+    released = held(job).update(lease_until=None, begun=job.begun, dispatched_at=Now())
     reached(Point.AFTER_RELEASE)
 
     return bool(released)
 
 
+def postpone(job: Job, message: str) -> bool:
+    """Give the job back, for another slice to look at in `POSTPONE_SECONDS`; `message`
+    says to its owner what it waits for."""
+    return bool(
+        held(job).update(
+            state=State.PENDING,
+            message=message,
+            lease_until=None,
+            not_before=after(POSTPONE_SECONDS),
+            dispatched_at=Now(),
+            seq=F("seq") + 1,
+        )
+    )
+
+
+def accept(job_id: UUID) -> bool:
+    """Let an unfinished job go on at once, under the code that there is now, though it
+    was submitted to another; whether it was waiting."""
+    return bool(
+        jobs()
+        .filter(pk=job_id, state__in=UNFINISHED, not_before__isnull=False)
+        .update(fingerprint="", not_before=None, message="", seq=F("seq") + 1)
+    )
+
+
 def fail(job: Job, message: str) -> bool:
     """End the job as failed; `message` is for its owner."""
     reached(Point.BEFORE_FAIL)
-    failed = _held(job).update(
+    failed = held(job).update(
         state=State.FAILURE,
         message=message,
         lease_until=None,
@@ -124,28 +162,6 @@ def fail(job: Job, message: str) -> bool:
     reached(Point.AFTER_FAIL)
 
     return bool(failed)
-
-
-def cancel(job_id: UUID) -> bool:
-    """End an unfinished job as cancelled.
-
-    Waits for a batch that holds the row. When this has returned no further row of
-    the job is written: the next commit finds that the state has changed.
-    """
-    reached(Point.BEFORE_CANCEL)
-    cancelled = (
-        jobs()
-        .filter(pk=job_id, state__in=(*UNFINISHED, State.CANCELLING))
-        .update(
-            state=State.CANCELLED,
-            lease_until=None,
-            finished_at=Now(),
-            seq=F("seq") + 1,
-        )
-    )
-    reached(Point.AFTER_CANCEL)
-
-    return bool(cancelled)
 
 
 def due(limit: int) -> list[tuple[UUID, int]]:
@@ -158,46 +174,74 @@ def due(limit: int) -> list[tuple[UUID, int]]:
     lost = Q(lease_until__lt=Now()) & Q(dispatched_at__lt=F("lease_until"))
     query = (
         jobs()
-        .filter(_free(), state__in=UNFINISHED)
+        .filter(claimable())
         .filter(lost | Q(dispatched_at__isnull=True) | ~lately)
         .order_by("created_at")
-        .values_list("pk", "dispatches")
+        .only("pk", "dispatches")
     )
 
-    return list(query[:limit])
+    with locking():
+        return [(job.pk, job.dispatches) for job in unlocked(query)[:limit]]
 
 
 def waiting() -> UUID | None:
-    """The unfinished job that nobody works on and that waits longest."""
-    return (
-        jobs()
-        .filter(_free(), state__in=UNFINISHED)
-        .order_by(F("dispatched_at").asc(nulls_first=True), "created_at")
-        .values_list("pk", flat=True)
-        .first()
+    """The job whose turn it is: of the owner who has waited longest, the one that has.
+
+    Owners without a name are one.
+    """
+    query = _in_turn(jobs().filter(claimable())).only("pk")
+
+    with locking():
+        job = unlocked(query).first()
+
+    return None if job is None else job.pk
+
+
+def _in_turn(query: QuerySet[Job]) -> QuerySet[Job]:
+    # Finished jobs count too: else whoever sends many short ones would always be first.
+    turns = jobs().filter(turn_at__isnull=False).order_by("-turn_at").values("turn_at")
+    owner_turn = Case(
+        When(owner=None, then=Subquery(turns.filter(owner=None)[:1])),
+        default=Subquery(turns.filter(owner=OuterRef("owner"))[:1]),
     )
+
+    return query.annotate(owner_turn=owner_turn).order_by(
+        F("owner_turn").asc(nulls_first=True),
+        F("turn_at").asc(nulls_first=True),
+        "created_at",
+    )
+
+
+def others_wait(job: Job) -> bool:
+    """Whether a job of another owner waits."""
+    others = Q(owner__isnull=job.owner_id is not None)
+
+    if job.owner_id is not None:
+        others |= ~Q(owner=job.owner_id)
+
+    return jobs().filter(claimable(), others).exclude(pk=job.pk).exists()
 
 
 def dispatch(job_id: UUID, dispatches: int) -> str | None:
     """Note that the job is being handed to the queue; the id of that message.
 
-    None where somebody else noted it first.
+    None where somebody else noted it first, or works on it.
     """
     reached(Point.BEFORE_DISPATCH)
-    noted = (
-        jobs()
-        .filter(pk=job_id, dispatches=dispatches)
-        .update(dispatched_at=Now(), dispatches=F("dispatches") + 1)
-    )
+    query = jobs().filter(pk=job_id, dispatches=dispatches)
 
-    if not noted:
+    with locking():
+        job = unlocked(query.only("epoch")).first()
+        noted = job is not None and query.update(
+            dispatched_at=Now(), dispatches=dispatches + 1
+        )
+
+    if job is None or not noted:
         return None
 
     reached(Point.AFTER_DISPATCH)
 
-    job = jobs().only("epoch", "dispatches").get(pk=job_id)
-
-    return f"{job_id}:{job.epoch}:{job.dispatches}"
+    return f"{job_id}:{job.epoch}:{dispatches + 1}"
 
 
 def undispatch(job_id: UUID) -> None:

@@ -56,7 +56,9 @@ async def hand_out(queue: Queue, job_id: UUID, dispatches: int) -> None:
 
 
 async def sweep(queue: Queue) -> int:
-    """Hand out the jobs that are due; how many."""
+    """Hand out the jobs that are due; how many. End those that are to be cancelled and
+    whose worker is gone."""
+    await offload.run_sync(states.sweep_cancels)
     jobs = await offload.run_sync(states.due, SWEEP_JOBS)
 
     for job_id, dispatches in jobs:

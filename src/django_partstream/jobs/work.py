@@ -5,12 +5,22 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from django_partstream.models import Job
 
-__all__ = ("Budget", "Step", "Tally", "Work", "WorkRefusedError", "register", "work_of")
+__all__ = (
+    "Budget",
+    "SkippingWork",
+    "Step",
+    "Tally",
+    "Work",
+    "WorkPostponedError",
+    "WorkRefusedError",
+    "register",
+    "work_of",
+)
 
 
 class WorkRefusedError(Exception):
@@ -18,15 +28,27 @@ class WorkRefusedError(Exception):
     reads."""
 
 
+class WorkPostponedError(Exception):
+    """The work cannot go on here and now, but may elsewhere or later: the job waits
+    with this text, which its owner reads."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:
-    """How long one step should take: until `ends_at` on the monotonic clock."""
+    """How much one step should do: until `ends_at` on the monotonic clock, and no
+    more than `rows` and `failures`, which matters when something goes wrong."""
 
     ends_at: float
+    #: At most so many rows: the row that raises is being looked for.
+    rows: int | None = None
+    #: A step ends with the row whose failure is one more than these.
+    failures: int | None = None
 
     @classmethod
-    def of(cls, seconds: float) -> Budget:
-        return cls(time.monotonic() + seconds)
+    def of(
+        cls, seconds: float, *, rows: int | None = None, failures: int | None = None
+    ) -> Budget:
+        return cls(time.monotonic() + seconds, rows, failures)
 
     @property
     def spent(self) -> bool:
@@ -90,7 +112,22 @@ class Work(Protocol):
         ...
 
 
-#: Makes the work of a job. Raises WorkRefusedError.
+@runtime_checkable
+class SkippingWork(Work, Protocol):
+    """Work that can leave a row out.
+
+    A step that raises, or ends its process, is tried again with fewer rows until the
+    row is found that does it; then `skip` goes on behind it. A job whose work cannot
+    skip fails there.
+    """
+
+    def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
+        """The step of the one row after `cursor`, as failed for this reason; nothing
+        is done with it. Called as `step` is."""
+        ...
+
+
+#: Makes the work of a job. Raises WorkRefusedError and WorkPostponedError.
 Factory = Callable[["Job"], Work]
 
 _factories: dict[str, Factory] = {}
@@ -104,9 +141,14 @@ def register(kind: str, factory: Factory) -> None:
 def work_of(job: Job) -> Work:
     """The work of this job.
 
-    Raises WorkRefusedError where it may not be done, or its kind is not known here.
+    Raises WorkRefusedError where it may not be done, and WorkPostponedError where it
+    cannot be done here.
     """
     if job.kind not in _factories:
-        raise WorkRefusedError(f"This worker does not know work of kind {job.kind!r}.")
+        # In a deploy, workers of before meet jobs of after.
+        raise WorkPostponedError(
+            f"The job waits for a worker that knows work of kind {job.kind!r}; the one "
+            "that took it last does not."
+        )
 
     return _factories[job.kind](job)

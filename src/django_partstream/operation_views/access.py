@@ -34,7 +34,7 @@ class OperationView(ProblemMixin):
     """
 
     def get_queryset(self) -> QuerySet[Job]:
-        return states.jobs().defer("spec", "cursor")
+        return states.with_cancels(states.jobs()).defer("spec", "cursor")
 
     def get_job(self, job_id: UUID) -> Job:
         """A job that the caller may see. Raises NotFoundError, for another user's job
