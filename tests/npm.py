@@ -43,7 +43,7 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 1
 
-    build = FOLDER.parent.parent / "client" / "build.mjs"
+    build = FOLDER.parent.parent / "src" / "client" / "build.mjs"
     return subprocess.run([NODE, build], check=False).returncode
 
 

@@ -16,6 +16,7 @@ from asgi_example.processes import Process, Site
 from tests import documents
 from tests.browsing import chromium, serve
 from tests.proxies import proxy
+from tests.socket_proxy import cutting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -352,6 +353,83 @@ def test_line_that_is_cut_at_every_frame_comes_to_the_same(server, visit):
         assert values == MERGED
         assert [frame["type"] for frame in frames].count("start") == 1
         assert frames[-1]["ok"] + frames[-1]["failed"] == 4
+
+
+#: Reads a resource over a socket of its own, whose line is cut as the address says.
+OVER_CUT_SOCKETS = """
+async ([proxy, url, cuts, times]) => {
+  const {connect, stream} = await import("/client/partstream.js");
+  Math.random = () => 0;
+  const read = async (cut) => {
+    const address = `ws://127.0.0.1:${proxy}/ws/partstream/?cut=${cut}&times=${times}`;
+    const socket = connect(address);
+    const attempts = [];
+    const frames = [];
+    const options = {
+      socket,
+      transport: "websocket",
+      onAttempt: ({error}) => attempts.push(error?.name ?? null),
+    };
+    for await (const frame of stream(url.replace("CUT", cut), options)) {
+      frames.push(frame);
+    }
+    socket.close();
+    return {attempts, frames};
+  };
+  return Promise.all(cuts.map(read));
+}
+"""
+#: Of a line that is left alone: the acknowledgement, `start`, four parts, `end`, and
+#: the goodbye.
+MESSAGES, LAST_PART = 8, 6
+ERROR = "StreamInterruptedError"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_socket_that_is_cut_at_every_frame_comes_to_the_same(server, visit, times):
+    page = visit(server)
+    page.wait_for_function("window.ready")
+    url = f"/dashboard/?key=socket-{times}-CUT"
+
+    with cutting(server) as proxy_port:
+        seen = page.evaluate(
+            OVER_CUT_SOCKETS, [proxy_port, url, list(range(MESSAGES + 1)), times]
+        )
+
+    broken = [one["attempts"][1:] for one in seen]
+    assert broken[0] == [ERROR] * times
+    # Where all parts have come, no more is asked for; and where the rest is shorter
+    # than what came before, it is cut no more.
+    assert all(
+        len(errors) == 0 if cut >= LAST_PART else 1 <= len(errors) <= times
+        for cut, errors in enumerate(broken)
+    ), broken
+
+    for cut, frames in enumerate(one["frames"] for one in seen):
+        values = merged(frames)
+        assert values.pop("flaky") in {"failed", "there"}, cut
+        assert values == MERGED, cut
+        assert [frame["type"] for frame in frames].count("start") == 1, cut
+        names = [frame["name"] for frame in frames if "name" in frame]
+        assert len(names) == len(set(names)) == 4, cut
+        assert frames[-1]["ok"] + frames[-1]["failed"] == 4, cut
+
+
+def test_job_whose_socket_is_cut_at_every_frame_is_followed_to_its_end(server, visit):
+    page = visit(server)
+    page.wait_for_function("window.ready")
+
+    with cutting(server) as proxy_port:
+        seen = page.evaluate(
+            OVER_CUT_SOCKETS,
+            [proxy_port, "/operations/1/events/", list(range(10)), 1],
+        )
+
+    for cut, frames in enumerate(one["frames"] for one in seen):
+        steps = [frame["seq"] for frame in frames if frame["type"] == "progress"]
+        assert steps == sorted(set(steps)), cut
+        assert frames[-2]["state"] == "SUCCESS", cut
+        assert frames[-1]["reason"] == "complete", cut
 
 
 def test_proxy_that_holds_the_body_is_found_out_and_pages_are_read(server, visit):
