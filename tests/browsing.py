@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests import npm
 
@@ -34,6 +34,10 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
+#: Until what a test expects is there: a machine may be busy. Nothing waits so long for
+#: it to pass.
+PATIENCE_MS = 20_000
+
 #: React ships no modules for browsers: each file becomes a function of one module.
 COMMON = ("react", "scheduler", "react-dom", "react-dom/client")
 EXPORTS = (
@@ -48,6 +52,8 @@ EXPORTS = (
 
 @contextlib.contextmanager
 def chromium(path: Path) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
