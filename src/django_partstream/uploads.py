@@ -113,6 +113,7 @@ def inspect(body: Body, operation: Operation, spool: BinaryIO) -> rows.Inspectio
         known=known,
         required=required,
         max_rows=conf.current().max_rows,
+        size=conf.current().batch_size,
     )
     spool.seek(0)
 

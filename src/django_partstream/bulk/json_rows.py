@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from django_partstream.errors import EmptyUploadError, InvalidJSONError
 
 from . import decoding
-from .json_values import DECODER, ConstantError, not_an_object
+from .block import Block
+from .json_values import DECODER, ConstantError, decode, not_an_object
 from .row import MAX_RECORD_BYTES, Dialect, Position, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .decoding import Readable
+    from .outcome import RowError
 
-__all__ = ("open_json", "read_json")
+__all__ = ("json_blocks", "open_json", "read_json")
 
 SPACE = re.compile(r"[ \t\n\r]*")
+# What stands before the first value, and before every other.
+FIRST = SPACE
+NEXT = re.compile(r"[ \t\n\r]*,")
 # What a number may go on with, behind what already is one.
 REST_OF_NUMBER = re.compile(r"[0-9.eE+-]*[ \t\n\r]*")
 
 
 def open_json(
-    head: bytes, stream: Readable, *, encoding: str, offset: int
-) -> tuple[Dialect, Iterator[tuple[Row, Position]]]:
-    """The dialect of a stream that begins with `head`, and its rows.
+    head: bytes, stream: Readable, *, encoding: str, offset: int, size: int
+) -> tuple[Dialect, Iterator[tuple[Block, Position]]]:
+    """The dialect of a stream that begins with `head`, and its rows in blocks.
 
     Raises EmptyUploadError and InvalidJSONError.
     """
@@ -45,7 +51,7 @@ def open_json(
         format="json", encoding=encoding, start=text.offset, line=text.line
     )
 
-    return dialect, _elements(text, 0)
+    return dialect, _blocks(text, 0, size)
 
 
 def read_json(
@@ -137,6 +143,37 @@ class _Text:
 
             return self._taken(value, end, row)
 
+    def fill(self, length: int) -> None:
+        """Have so much in the window, if there is so much."""
+        while len(self.window) - self.index < length and self.more():
+            pass
+
+    def values(self, *, is_first: bool) -> list[Any]:
+        """Values that the window has whole, consumed; none where they are for
+        `next_character` and `value`."""
+        match = (FIRST if is_first else NEXT).match(self.window, self.index)
+
+        if match is None:
+            return []
+
+        begin = match.end()
+        end = _end_of_values(self.window, begin)
+        text = self.window[begin:end]
+
+        # Then no row of it is too long, either.
+        if end <= begin or decoding.encoded_length(text, self._encoding) > MAX_RECORD_BYTES:
+            return []
+
+        try:
+            # What is cut in two is not JSON; brackets and quotes tell.
+            values: list[Any] = decode(f"[{text}]")
+        except (ConstantError, RecursionError, ValueError):
+            return []
+
+        self.advance(end)
+
+        return values
+
     def _has_ended(self, end: int) -> bool:
         match = REST_OF_NUMBER.match(self.window, end)
 
@@ -163,19 +200,87 @@ class _Text:
         )
 
 
+def json_blocks(
+    stream: Readable, dialect: Dialect, position: Position, size: int
+) -> Iterator[tuple[Block, Position]]:
+    """The same rows in blocks of about `size`."""
+    text = _Text(stream, dialect.encoding, offset=position.offset, line=position.line)
+
+    return _blocks(text, position.row, size)
+
+
+def _blocks(text: _Text, number: int, size: int) -> Iterator[tuple[Block, Position]]:
+    """Many values are decoded at once; where that fails, one by one, which says what
+    is wrong."""
+    values: list[Any] = []
+    goal = decoding.BLOCK_BYTES
+    one_by_one_until = 0
+
+    while True:
+        before = text.offset
+        taken: list[Any] = []
+
+        if before >= one_by_one_until:
+            text.fill(goal)
+            taken = text.values(is_first=not number)
+
+        if taken:
+            values += taken
+            # As many as are wanted, if they are as long as these.
+            goal = (text.offset - before) * size // len(taken) + 1
+            goal = min(goal, MAX_RECORD_BYTES)
+        else:
+            # What was looked at in vain is in proportion to what is read.
+            one_by_one_until = max(one_by_one_until, before + goal)
+            value = _next_element(text, number)
+
+            if value is END:
+                break
+
+            values.append(value)
+
+        number += len(taken) or 1
+
+        if len(values) >= size:
+            yield _block(text, number, values)
+            values = []
+
+    if values:
+        yield _block(text, number, values)
+
+
+def _block(text: _Text, number: int, values: list[Any]) -> tuple[Block, Position]:
+    errors: dict[int, tuple[RowError, ...]] = {}
+
+    if {*map(type, values)} != {dict}:
+        wrong = {index: not_an_object(value) for index, value in enumerate(values)}
+        errors = {index: one for index, one in wrong.items() if one}
+
+    return (
+        Block(first=number - len(values) + 1, values=values, errors=errors),
+        Position(offset=text.offset, row=number, line=text.line),
+    )
+
+
+def _end_of_values(window: str, begin: int) -> int:
+    """Where the last value ends that may be whole, as far as this can be guessed."""
+    if window[begin : begin + 64].lstrip()[:1] != "{":
+        return window.rfind(",", begin)
+
+    end = max(window.rfind("}, {", begin), window.rfind("},{", begin))
+
+    return 1 + (end if end > begin else window.rfind("}", begin))
+
+
+class _End(enum.Enum):
+    END = enum.auto()
+
+
+END: Final = _End.END
+
+
 def _elements(text: _Text, number: int) -> Iterator[tuple[Row, Position]]:
-    while (character := text.next_character()) != "]":
-        if number:
-            if character != ",":
-                text.fail("expected ',' or ']' after it", row=number)
-
-            text.advance(text.index + 1)
-            character = text.next_character()
-
-        if not character:
-            text.fail("the array does not end", row=number + 1)
-
-        value = text.value(number + 1)
+    while (value := _next_element(text, number)) is not END:
         number += 1
 
         yield (
@@ -183,7 +288,27 @@ def _elements(text: _Text, number: int) -> Iterator[tuple[Row, Position]]:
             Position(offset=text.offset, row=number, line=text.line),
         )
 
-    text.advance(text.index + 1)
 
-    if text.next_character():
-        text.fail("something follows the array", row=number)
+def _next_element(text: _Text, number: int) -> Any:
+    """The one after so many; END after the last, with which the text has ended."""
+    character = text.next_character()
+
+    if character == "]":
+        text.advance(text.index + 1)
+
+        if text.next_character():
+            text.fail("something follows the array", row=number)
+
+        return END
+
+    if number:
+        if character != ",":
+            text.fail("expected ',' or ']' after it", row=number)
+
+        text.advance(text.index + 1)
+        character = text.next_character()
+
+    if not character:
+        text.fail("the array does not end", row=number + 1)
+
+    return text.value(number + 1)

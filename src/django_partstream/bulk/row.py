@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .block import Block
     from .outcome import RowError
 
 __all__ = (
@@ -124,3 +125,5 @@ class Inspection:
 
     dialect: Dialect
     rows: int
+    #: All of them, where they are few.
+    blocks: tuple[Block, ...] | None = None

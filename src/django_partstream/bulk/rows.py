@@ -7,6 +7,7 @@ of it; what they mean is for the pipeline.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, BinaryIO
 
 from django_partstream.errors import (
@@ -16,8 +17,9 @@ from django_partstream.errors import (
 )
 
 from . import decoding
+from .block import Block
 from .csv_rows import open_csv, read_csv
-from .json_rows import open_json, read_json
+from .json_rows import json_blocks, open_json, read_json
 from .ndjson_rows import open_ndjson, read_ndjson
 from .row import (
     MAX_CELL_LENGTH,
@@ -39,10 +41,12 @@ __all__ = (
     "MAX_RECORD_BYTES",
     "NDJSON_TYPES",
     "OWN_COLUMNS",
+    "Block",
     "Dialect",
     "Inspection",
     "Position",
     "Row",
+    "blocks",
     "inspect",
     "read",
 )
@@ -51,6 +55,8 @@ __all__ = (
 CSV_TYPES = ("text/csv", "application/csv", "application/vnd.ms-excel")
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+#: Of an upload that is no longer than this, the rows are kept when it is inspected.
+KEPT_BYTES = 4 * 1024 * 1024
 TYPES = CSV_TYPES + JSON_TYPES + NDJSON_TYPES
 
 
@@ -62,13 +68,14 @@ def inspect(
     known: Sequence[str],
     required: Sequence[str],
     max_rows: int,
+    size: int = 1000,
 ) -> Inspection:
     """Read the whole stream once; only its `read(n)` is used.
 
     After this, `read` with the dialect that is returned meets no error of encoding or
     syntax. Raises EmptyUploadError, UndecodableError, NotCSVError, ColumnsError,
     InvalidJSONError, TooManyRowsError and UnsupportedMediaError. `content_type` is
-    bare; `known` and `required` are names of CSV columns.
+    bare; `known` and `required` are names of CSV columns; blocks have about `size` rows.
     """
     if content_type not in TYPES:
         raise UnsupportedMediaError(
@@ -83,7 +90,14 @@ def inspect(
     if not head:
         raise EmptyUploadError
 
-    if content_type in CSV_TYPES:
+    if content_type in JSON_TYPES:
+        dialect, found = open_json(
+            head, stream, encoding=encoding, offset=offset, size=size
+        )
+    elif content_type in NDJSON_TYPES:
+        dialect, rows = open_ndjson(head, stream, encoding=encoding, offset=offset)
+        found = _in_blocks(rows, size)
+    else:
         dialect, rows = open_csv(
             head,
             stream,
@@ -92,20 +106,34 @@ def inspect(
             known=known,
             required=required,
         )
-    elif content_type in NDJSON_TYPES:
-        dialect, rows = open_ndjson(head, stream, encoding=encoding, offset=offset)
-    else:
-        dialect, rows = open_json(head, stream, encoding=encoding, offset=offset)
+        found = _in_blocks(rows, size)
 
     count = 0
+    kept: list[Block] | None = []
 
-    for count, _ in enumerate(rows, start=1):
+    for block, position in found:
+        count += len(block)
+
         if count > max_rows:
             raise TooManyRowsError(
                 f"The upload has more than {max_rows} rows. Split it."
             )
 
-    return Inspection(dialect=dialect, rows=count)
+        if kept is not None and position.offset <= KEPT_BYTES:
+            kept.append(block)
+        else:
+            kept = None
+
+    return Inspection(
+        dialect=dialect, rows=count, blocks=None if kept is None else tuple(kept)
+    )
+
+
+def _in_blocks(
+    rows: Iterator[tuple[Row, Position]], size: int
+) -> Iterator[tuple[Block, Position]]:
+    while some := [*itertools.islice(rows, size)]:
+        yield Block.of([row for row, _ in some]), some[-1][1]
 
 
 def read(
@@ -115,11 +143,7 @@ def read(
 
     The stream stands at `position.offset`, or at its beginning.
     """
-    position = position or Position()
-
-    if position.offset < dialect.start:
-        decoding.discard(stream, dialect.start - position.offset)
-        position = Position(offset=dialect.start, row=0, line=dialect.line)
+    position = _started(stream, dialect, position)
 
     if dialect.format == "csv":
         return read_csv(stream, dialect, position)
@@ -128,6 +152,33 @@ def read(
         return read_ndjson(stream, dialect, position)
 
     return read_json(stream, dialect, position)
+
+
+def blocks(
+    stream: BinaryIO, dialect: Dialect, size: int, position: Position | None = None
+) -> Iterator[tuple[Block, Position]]:
+    """The same rows, about `size` of them at once, with the position after them."""
+    if dialect.format == "json":
+        at = _started(stream, dialect, position)
+        yield from json_blocks(stream, dialect, at, size)
+
+        return
+
+    yield from _in_blocks(read(stream, dialect, position), size)
+
+
+def _started(
+    stream: BinaryIO, dialect: Dialect, position: Position | None
+) -> Position:
+    """The position, before the first row at least."""
+    position = position or Position()
+
+    if position.offset >= dialect.start:
+        return position
+
+    decoding.discard(stream, dialect.start - position.offset)
+
+    return Position(offset=dialect.start, row=0, line=dialect.line)
 
 
 def _head(stream: BinaryIO) -> bytes:
