@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework.response import Response
 
-from .bulk.outcome import Counts, Kind
+from .bulk.outcome import Kind
+from .bulk.outcomes import Outcomes
 from .bulk.verb import Verb
 from .errors import InvalidRowsError
 from .serializers import BulkModelSerializer
@@ -36,7 +37,7 @@ PAST = {
 
 def refusal(outcomes: Sequence[Outcome]) -> InvalidRowsError | None:
     """The error of a request whose rows must all be good; it names every bad one."""
-    failed = [outcome for outcome in outcomes if outcome.kind is Kind.FAILED]
+    failed = Outcomes.of(outcomes).failed
 
     if not failed:
         return None
@@ -64,7 +65,7 @@ def answer(
         counted = {**_count(intent, outcomes), "serialization_skipped": True}
         response = Response(counted, status=_status(intent))
     else:
-        stored = _objects(view, target, [outcome.pk for outcome in outcomes])
+        stored = _objects(view, target, Outcomes.of(outcomes).pks)
         body = stored[0] if intent.is_single else stored
         response = Response(body, status=_status(intent))
 
@@ -97,7 +98,8 @@ def _report(
 ) -> dict[str, Any]:
     """Counts first, then the rows in input order."""
     wants_data = intent.verb is not Verb.DELETE and not intent.preferences.minimal
-    written = [o.pk for o in outcomes if o.kind is not Kind.FAILED]
+    known = Outcomes.of(outcomes)
+    written = known.written()
     stored = iter(_objects(view, target, written) if wants_data else ())
     results: list[dict[str, Any]] = []
 
@@ -117,7 +119,7 @@ def _report(
 
         results.append(result)
 
-    return {**dataclasses.asdict(Counts.of(outcomes)), "results": results}
+    return {**dataclasses.asdict(known.counts()), "results": results}
 
 
 def _problem(outcome: Outcome) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections, transaction
 from . import answers, conf, time_limit, uploads
 from .bulk import rows
 from .bulk.operation import operation_on
+from .bulk.outcomes import Outcomes
 from .bulk.refusals import is_transient
 from .bulk_work import kind_of
 from .errors import BusyError, QueryTimeoutError, TooManyRowsError
@@ -20,14 +21,13 @@ from .submission import submit_work
 from .target import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
     from rest_framework.response import Response
 
     from .bulk.operation import Operation
-    from .bulk.outcome import Outcome
     from .bulk.pipeline import Target
     from .bulk.verb import Verb
     from .intent import Intent
@@ -145,7 +145,10 @@ def _write(
                 transaction.atomic(using=target.using),
                 time_limit.limited(target.using, way.seconds(started)),
             ):
-                outcomes = _run(operation, inspection, spool, way, started)
+                # A second try reads anew: somebody's hook may have changed the rows.
+                known = None if attempt else inspection.blocks
+                read = known or _read(inspection, spool, way)
+                outcomes = _run(operation, read, way, started)
                 refusal = answers.refusal(outcomes)
 
                 if refusal is not None and not intent.preferences.lenient:
@@ -173,22 +176,31 @@ def _write(
     raise AssertionError("the last attempt returns or raises")
 
 
+def _read(
+    inspection: rows.Inspection, spool: BinaryIO, way: Way
+) -> Iterator[rows.Block]:
+    found = rows.blocks(spool, inspection.dialect, way.batch_size())
+
+    return (block for block, _ in found)
+
+
 def _run(
-    operation: Operation,
-    inspection: rows.Inspection,
-    spool: BinaryIO,
-    way: Way,
-    started: float,
-) -> list[Outcome]:
-    read = (row for row, _ in rows.read(spool, inspection.dialect))
-    outcomes: list[Outcome] = []
+    operation: Operation, blocks: Iterable[rows.Block], way: Way, started: float
+) -> Outcomes:
+    outcomes: list[Outcomes] = []
+    size = way.batch_size()
 
-    for batch in uploads.batches(read, way.batch_size()):
-        outcomes += operation.run(batch)
-        # Raises when there is no time left.
-        way.seconds(started)
+    for block in blocks:
+        is_large = len(block) >= 2 * size
+        starts = range(0, len(block), size) if is_large else ()
+        parts = [block.part(start, start + size) for start in starts] or [block]
 
-    return outcomes
+        for part in parts:
+            outcomes.append(operation.run(part))
+            # Raises when there is no time left.
+            way.seconds(started)
+
+    return Outcomes.joined(outcomes)
 
 
 def _submit(

@@ -10,7 +10,6 @@ import codecs
 import contextlib
 import dataclasses
 import io
-import itertools
 import json
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -21,12 +20,12 @@ from .bulk.json_values import ConstantError, decode
 from .errors import EmptyUploadError, InvalidJSONError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from .bulk.operation import Operation
     from .intent import Body
 
-__all__ = ("batches", "inspect", "spooled", "unwrapped")
+__all__ = ("inspect", "spooled", "unwrapped")
 
 READ_BYTES = 256 * 1024
 SPOOL_BYTES = 2 * 1024 * 1024
@@ -122,11 +121,3 @@ def inspect(body: Body, operation: Operation, spool: BinaryIO) -> rows.Inspectio
         raise EmptyUploadError("The upload has a header and no rows. Add rows to it.")
 
     return inspection
-
-
-def batches(read: Iterable[rows.Row], size: int) -> Iterator[list[rows.Row]]:
-    """The rows, so many at a time."""
-    iterator = iter(read)
-
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

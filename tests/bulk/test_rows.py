@@ -613,4 +613,5 @@ def test_memory_does_not_grow_with_the_upload(content_type):
         tracemalloc.stop()
 
     assert inspection.rows > 16_000
-    assert peak < 4 * 1024 * 1024
+    # Some of it is kept, in case that it is all.
+    assert peak < 6 * 1024 * 1024

@@ -76,8 +76,11 @@ class Batch:
             {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
         )
 
-    def run(self, entries: Sequence[Entry]) -> None:
-        self._plan.prime([entry.data for entry in entries])
+    def run(self, entries: Sequence[Entry], *, is_primed: bool = False) -> None:
+        """Settle them all. `is_primed`: the plan has read them in this transaction."""
+        if not is_primed:
+            self._plan.prime([entry.data for entry in entries])
+
         self._keys.prime(self._plan)
         self._windows(entries)
 

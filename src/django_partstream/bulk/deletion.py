@@ -15,6 +15,7 @@ from .effects import deleting_reason
 from .entry import DENIALS, Entry, denied
 from .matching import Finder, locked_instances
 from .outcome import Kind, RowError
+from .outcomes import Outcomes
 from .pipeline import Mode, csv_columns, tell
 from .refusals import REFUSALS, refusal
 from .related import Relations
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .entry import Target
-    from .outcome import Outcome
     from .row import Row
 
 __all__ = ("Delete",)
@@ -50,6 +50,7 @@ class Delete:
     """
 
     verb = Verb.DELETE
+    wants_pks = True
 
     def __init__(self, target: Target, *, unique_fields: Sequence[str] = ()) -> None:
         serializer = target.get_serializer(data={})
@@ -79,7 +80,7 @@ class Delete:
 
         return tuple(dict.fromkeys((*self._columns, *names))), names
 
-    def run(self, rows: Sequence[Row]) -> list[Outcome]:
+    def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order; see `Upsert.run`."""
         using = self._target.using
 
@@ -99,7 +100,7 @@ class Delete:
 
         self._permit(entries)
         self._delete([entry for entry in entries if entry.outcome is None])
-        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
+        outcomes = Outcomes.of(e.outcome for e in entries if e.outcome is not None)
         assert len(outcomes) == len(entries)
         tell(self._target, outcomes)
 

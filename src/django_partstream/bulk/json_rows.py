@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ("json_blocks", "open_json", "read_json")
 
 SPACE = re.compile(r"[ \t\n\r]*")
+#: Characters that are decoded at once, if they are short rows.
+MAX_DECODED = 256 * 1024
 # What stands before the first value, and before every other.
 FIRST = SPACE
 NEXT = re.compile(r"[ \t\n\r]*,")
@@ -161,7 +163,10 @@ class _Text:
         text = self.window[begin:end]
 
         # Then no row of it is too long, either.
-        if end <= begin or decoding.encoded_length(text, self._encoding) > MAX_RECORD_BYTES:
+        if (
+            end <= begin
+            or decoding.encoded_length(text, self._encoding) > MAX_RECORD_BYTES
+        ):
             return []
 
         try:
@@ -228,7 +233,7 @@ def _blocks(text: _Text, number: int, size: int) -> Iterator[tuple[Block, Positi
             values += taken
             # As many as are wanted, if they are as long as these.
             goal = (text.offset - before) * size // len(taken) + 1
-            goal = min(goal, MAX_RECORD_BYTES)
+            goal = min(goal, MAX_DECODED)
         else:
             # What was looked at in vain is in proportion to what is read.
             one_by_one_until = max(one_by_one_until, before + goal)

@@ -15,13 +15,13 @@ from rest_framework.serializers import as_serializer_error
 from .compiled.reading import ABSENT, UNSURE, Absent
 from .compiled.shape import Blank, shape_of
 from .compiled.sheet import Sheet, filled, picked
-from .compiled.unique import field_keys, together_keys
+from .compiled.unique import field_keys, keys_of_columns, together_keys
 from .outcome import RowError, row_errors
 from .questions import Question
 from .uniqueness import free_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
@@ -139,6 +139,76 @@ class Judge:
                 return self._sheet.column(field)
 
         return None
+
+    def odd(self) -> set[int]:
+        """The places of rows that need a look at each, whoever else there is."""
+        shape, sheet = self.shape, self._sheet
+        assert shape is not None  # for mypy: it is columnar
+        assert sheet is not None  # for mypy: it is primed
+
+        return set(sheet.strange).union(*(sheet.unsure(f) for f in shape.fields))
+
+    def asked(
+        self, places: Sequence[int], stored: Mapping[str, Sequence[Any]] | None
+    ) -> tuple[set[int], list[tuple[Any, list[Any]]]]:
+        """Which of these rows, by index, need a look at each for what they lack; and
+        which keys all of them ask for, by check. `stored` is what they change, by
+        column; None for rows that are new."""
+        shape, sheet = self.shape, self._sheet
+        assert shape is not None  # for mypy: it is columnar
+        assert sheet is not None  # for mypy: it is primed
+
+        found: set[int] = set()
+        asked: list[tuple[Any, list[Any]]] = []
+
+        for field in shape.fields:
+            for check in self._unique.fields.get(field.name, ()):
+                is_exempt = field.reading is not None and field.reading.is_blank_exempt
+                cells = picked(sheet.column(field), places)
+                keys = field_keys(check.ordered[0], cells, is_blank_exempt=is_exempt)
+                asked.append((check, keys))
+
+        by_source = {field.source: field for field in shape.fields}
+
+        for rule in self._unique.rows:
+            columns = [
+                filled(field, picked(sheet.column(field), places))
+                for field in map(by_source.__getitem__, rule.sources)
+            ]
+
+            if rule.check is None:
+                if stored is None:
+                    found.update(_gaps(columns))
+
+                continue
+
+            rows, unsure = keys_of_columns(rule, columns, stored)
+            found.update(unsure)
+            asked.append((rule.check, rows))
+
+        return found, asked
+
+    def columns(
+        self, table: Table, places: Sequence[int]
+    ) -> dict[str, Sequence[Any]] | None:
+        """What the table's columns are to hold; None where not all of that are plain
+        values of columns. ABSENT stays as it is."""
+        shape, sheet = self.shape, self._sheet
+        assert shape is not None  # for mypy: it is columnar
+        assert sheet is not None  # for mypy: it is primed
+
+        columns: dict[str, Sequence[Any]] = {}
+
+        for field in shape.fields:
+            cells = filled(field, picked(sheet.column(field), places))
+            column = table.column(field.source, cells)
+
+            if column is None:
+                return None
+
+            columns[column[0]] = column[1]
+
+        return columns
 
     def doubtful(
         self, places: Sequence[int], instances: Sequence[Model | None]

@@ -7,6 +7,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import models
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import Field, SkipField, get_error_detail
 from rest_framework.relations import PrimaryKeyRelatedField
@@ -53,6 +54,9 @@ class UniqueFields:
 
 #: Of a key of several parts.
 NOT_FOUND = RowError("", "does_not_exist", "There is no object with this key.")
+
+#: Of these, an integer is its own value.
+STOCK_KEYS = (models.AutoField, models.BigAutoField, models.SmallAutoField)
 
 #: Of rows that are all new.
 NO_KEY = UniqueFields(names=(), columns=(), is_assigned=False)
@@ -183,6 +187,22 @@ class KeyReader:
             for place, key in enumerate(keys)
             if unknown.isdisjoint(map(type, key))
         }
+
+    def known(self, plan: Plan, rows: Sequence[Any]) -> list[Key | None]:
+        """The keys of a batch that the plan has read, as far as they can be told of
+        whole columns; None of the others."""
+        if not self._fields.is_assigned:
+            self.prime(plan)
+
+            return [*map(self._known.get, range(len(rows)))]
+
+        (name,), (column,) = self._fields.names, self._fields.columns
+        found = [row.get(name) if type(row) is dict else None for row in rows]
+
+        if type(column) in STOCK_KEYS:
+            return [(value,) if type(value) is int else None for value in found]
+
+        return [None] * len(rows)
 
     def read(
         self, data: Any, place: int | None = None

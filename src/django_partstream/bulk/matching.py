@@ -13,15 +13,32 @@ from django.db import DataError, connections, transaction
 
 from . import columns as cols
 from .among import among
+from .compiled.unique import identities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+    from collections.abc import (
+        Callable,
+        Collection,
+        Hashable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from django.db.models import Model, QuerySet
 
     from .columns import Column
 
-__all__ = ("Finder", "Found", "Key", "instances", "locked_instances", "primary_keys")
+__all__ = (
+    "Finder",
+    "Found",
+    "Key",
+    "can_lock_values",
+    "instances",
+    "locked_instances",
+    "locked_values",
+    "primary_keys",
+)
 
 Key = tuple["Hashable", ...]
 T = TypeVar("T")
@@ -190,6 +207,40 @@ def locked_instances(
     of = ("self",) if features.has_select_for_update_of else ()
 
     return instances(queryset.order_by("pk").select_for_update(of=of), columns)
+
+
+def can_lock_values(queryset: QuerySet[Any]) -> bool:
+    """Whether `locked_values` can read of this queryset."""
+    query = queryset.query
+    tables = [alias for alias, count in query.alias_refcount.items() if count]
+
+    return not query.distinct and query.group_by is None and len(tables) <= 1
+
+
+def locked_values(
+    names: Sequence[str],
+) -> Callable[[QuerySet[Any], tuple[Column, ...]], Iterable[tuple[Key, Sequence[Any]]]]:
+    """As `locked_instances`, of these columns alone, and without instances."""
+
+    def read(
+        queryset: QuerySet[Any], columns: tuple[Column, ...]
+    ) -> Iterable[tuple[Key, Sequence[Any]]]:
+        queryset = queryset.order_by("pk")
+
+        if connections[queryset.db].features.has_select_for_update:
+            queryset = queryset.select_for_update()
+
+        rows = [*queryset.values_list(*names, *(c.attname for c in columns))]
+
+        if not rows:
+            return ()
+
+        cells = [*zip(*rows, strict=True)][len(names) :]
+        parts = [identities(c, p) for c, p in zip(columns, cells, strict=True)]
+
+        return zip(zip(*parts, strict=True), rows, strict=True)
+
+    return read
 
 
 def _key(columns: tuple[Column, ...], values: Iterable[Any]) -> Key:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .entry import Target
-    from .outcome import Outcome
+    from .outcomes import Outcomes
     from .pipeline import Mode
     from .row import Row
 
@@ -27,12 +27,14 @@ class Operation(Protocol):
     mode: Mode
     #: Why, naming who asks for it.
     reason: str
+    #: Whether the outcomes of rows that are created must have primary keys.
+    wants_pks: bool
 
     def csv_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns that a file may have, and those that it must have."""
         ...
 
-    def run(self, rows: Sequence[Row]) -> list[Outcome]:
+    def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order. Must be called in a transaction."""
         ...
 

@@ -6,6 +6,7 @@ written does not show in it.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,14 +19,17 @@ from django_partstream.errors import ColumnsError
 
 from . import keys
 from .batch import Batch
+from .block import Block
 from .cells import Cells
 from .effects import per_row_reason
 from .entry import Entry, Target
 from .one_by_one import OneByOne
 from .outcome import Kind
+from .outcomes import Outcomes
 from .plan import Plan
 from .references import References
 from .related import Relations
+from .together import Together
 from .verb import Verb
 from .watch import TableWatch
 from .writers import writer_for
@@ -83,6 +87,8 @@ class Upsert:
         serializer = target.get_serializer(data={})
         self._target = target
         self.verb = verb
+        #: Whether the outcomes of rows that are created must have primary keys.
+        self.wants_pks = True
         self._fields = _fields(serializer, target.model, verb, unique_fields)
         self._serializer_columns = csv_columns(serializer)
         self._hidden = {
@@ -126,7 +132,7 @@ class Upsert:
             tuple(dict.fromkeys((*required, *names))),
         )
 
-    def run(self, rows: Sequence[Row]) -> list[Outcome]:
+    def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order.
 
         Must be called in a transaction on the queryset's database; what a failed row
@@ -141,59 +147,90 @@ class Upsert:
                 f"transaction.atomic(using={using!r})."
             )
 
-        entries = [Entry(r, self._data(r), i) for i, r in enumerate(rows)]
+        if not rows:
+            return Outcomes.of([])
 
-        if entries:
-            self._write(entries)
-
-        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
-        assert len(outcomes) == len(entries)
-
+        block = Block.of(rows)
+        data = [self._data(value) for value in block.values]
+        outcomes = self._write(block, data)
         tell(self._target, outcomes)
 
         return outcomes
 
-    def _data(self, row: Row) -> Any:
-        if self._cells is None or row.errors:
-            return row.data
+    def _data(self, value: Any) -> Any:
+        if self._cells is None or not isinstance(value, dict):
+            return value
 
         if self.verb is not Verb.UPDATE:
-            return self._cells.data(row.data)
+            return self._cells.data(value)
 
         # What a PATCH has no word for, it leaves alone.
-        return self._cells.data({name: cell for name, cell in row.data.items() if cell})
+        return self._cells.data({name: cell for name, cell in value.items() if cell})
 
-    def _write(self, entries: Sequence[Entry]) -> None:
-        target, fields = self._target, self._fields
-        writer = writer_for(target.model, target.using)
-        writer.prepare()
+    def _write(self, block: Block, data: Sequence[Any]) -> Outcomes:
+        target = self._target
+        writer_for(target.model, target.using).prepare()
 
-        if self.mode == "rows":
+        if self.mode == "batch" and self._together.is_possible:
+            outcomes = self._together.run(block, data, wants_pks=self.wants_pks)
+
+            if outcomes is not None:
+                return outcomes
+
+        rows = zip(block, data, strict=True)
+        entries = [Entry(row, given, i) for i, (row, given) in enumerate(rows)]
+
+        if self.mode == "batch":
+            # Whoever gave up has read them before.
+            self._batch.run(entries, is_primed=self._together.is_possible)
+        else:
             relations = Relations(TableWatch(target.model, target.using))
             self._one_by_one(relations).run(entries)
 
-            return
+        outcomes = Outcomes.of(e.outcome for e in entries if e.outcome is not None)
+        assert len(outcomes) == len(entries)
 
-        plan = Plan(
-            target.get_serializer,
-            model=target.model,
-            using=target.using,
-            key=fields.columns,
+        return outcomes
+
+    @functools.cached_property
+    def _plan(self) -> Plan:
+        return Plan(
+            self._target.get_serializer,
+            model=self._target.model,
+            using=self._target.using,
+            key=self._fields.columns,
             partial=self.verb.partial,
             update_fields=self._update_fields,
         )
-        batch = Batch(
-            target,
-            fields,
+
+    @functools.cached_property
+    def _together(self) -> Together:
+        return Together(
+            self._target,
+            self._fields,
+            verb=self.verb,
+            plan=self._plan,
+            keys=self._key_reader(self._plan.relations),
+            references=self._references,
+            writer=writer_for(self._target.model, self._target.using),
+            update_data=self._update_data,
+        )
+
+    @functools.cached_property
+    def _batch(self) -> Batch:
+        plan = self._plan
+
+        return Batch(
+            self._target,
+            self._fields,
             verb=self.verb,
             plan=plan,
             keys=self._key_reader(plan.relations),
             references=self._references,
-            writer=writer,
+            writer=writer_for(self._target.model, self._target.using),
             one_by_one=self._one_by_one(plan.relations),
             update_data=self._update_data,
         )
-        batch.run(entries)
 
     def _one_by_one(self, relations: Relations) -> OneByOne:
         return OneByOne(
@@ -227,9 +264,9 @@ class Upsert:
 def tell(target: Target, outcomes: Sequence[Outcome]) -> None:
     """Say on commit what was written: Django's signals were not sent for rows that
     were written together."""
+    known = Outcomes.of(outcomes)
     by_kind = {
-        kind: [outcome.pk for outcome in outcomes if outcome.kind is kind]
-        for kind in (Kind.CREATED, Kind.UPDATED, Kind.DELETED)
+        kind: known.of_kind(kind) for kind in (Kind.CREATED, Kind.UPDATED, Kind.DELETED)
     }
 
     if any(by_kind.values()):

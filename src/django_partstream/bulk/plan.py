@@ -85,7 +85,7 @@ class Plan:
         self.relations = Relations(self.watch)
         self.checks = Checks(using)
         self._update_fields = update_fields
-        self._new, self._stored = (
+        self.new, self.stored = (
             Judge(
                 serializer,
                 key=key,
@@ -99,25 +99,25 @@ class Plan:
         )
         self.links = Links(model, self.sources, using)
         self.table = Table(model, self.links)
-        self._compared = _compared_relations(self._stored.serializer, model)
+        self._compared = _compared_relations(self.stored.serializer, model)
 
     @property
     def sources(self) -> list[str]:
         """What the serializer may write to."""
-        fields: Any = self._new.serializer.fields.values()
+        fields: Any = self.new.serializer.fields.values()
 
         return [field.source for field in fields if not field.read_only]
 
     def prime(self, rows: Sequence[Any]) -> None:
         """Load what these rows refer to, for all that is validated from here on."""
-        self.relations.load(self._new.serializer, rows)
-        self._new.prime(rows)
-        self._stored.prime(rows, self._update_fields, self._new)
+        self.relations.load(self.new.serializer, rows)
+        self.new.prime(rows)
+        self.stored.prime(rows, self._update_fields, self.new)
 
     def column(self, name: str) -> list[Any] | None:
         """What the primed rows have for a field: values, ABSENT or UNSURE. None where
         more than the field has a say."""
-        return self._new.column(name)
+        return self.new.column(name)
 
     def validate(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """A verdict for each row, in order, as if every earlier one that is valid had
@@ -127,7 +127,7 @@ class Plan:
         what an earlier one writes: it reads the table, or wants a value that an
         earlier one takes or gives up. Write those; then ask again.
         """
-        self._fetch_compared(candidates)
+        self.fetch_compared([c.instance for c in candidates if c.instance is not None])
         self.checks.ask()
         judged = self._judge(candidates)
         wanted: dict[Any, set[Any]] = {}
@@ -152,13 +152,11 @@ class Plan:
         return self._judge_of(candidate).values([candidate.place])[0]
 
     def _judge_of(self, candidate: Candidate) -> Judge:
-        return self._new if candidate.instance is None else self._stored
+        return self.new if candidate.instance is None else self.stored
 
-    def _fetch_compared(self, candidates: Sequence[Candidate]) -> None:
-        # The stock unique-together validator compares with `instance.account`, not
-        # `account_id`: without this, one query a row.
-        stored = [c.instance for c in candidates if c.instance is not None]
-
+    def fetch_compared(self, stored: Sequence[Model]) -> None:
+        """Load what the stock unique-together validator looks at: `instance.account`,
+        not `account_id`. Without this, one query a row."""
         if stored and self._compared:
             prefetch_related_objects(stored, *self._compared)
 
@@ -166,7 +164,7 @@ class Plan:
         judged = _Judged(len(candidates), {}, {}, [])
         doubtful: set[int] = set()
 
-        for judge, is_new in ((self._new, True), (self._stored, False)):
+        for judge, is_new in ((self.new, True), (self.stored, False)):
             indexes = [
                 i for i, c in enumerate(candidates) if (c.instance is None) is is_new
             ]

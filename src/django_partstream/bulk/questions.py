@@ -11,7 +11,7 @@ from . import columns as cols
 from .matching import Finder, primary_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -77,6 +77,9 @@ class Check:
     def told(self, key: Key) -> Key:
         """Equal for keys that the database may take for equal."""
         return key if self._is_exact else tuple(map(cols.folded, key))
+
+    def told_all(self, keys: Sequence[Key]) -> Sequence[Key]:
+        return keys if self._is_exact else [*map(self.told, keys)]
 
     @property
     def columns(self) -> frozenset[Column]:

@@ -52,6 +52,11 @@ class References:
         is_late = connections[using].vendor == "sqlite"
         self._columns = [*unverified(serializer, model)] if is_late else []
 
+    @property
+    def are_unknown(self) -> bool:
+        """Whether there are some that have to be looked for."""
+        return bool(self._columns)
+
     def dangling(self, records: Sequence[Mapping[str, Any]]) -> set[int]:
         """Which of the records, by index, refer to what does not exist."""
         return {

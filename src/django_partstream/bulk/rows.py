@@ -56,7 +56,7 @@ CSV_TYPES = ("text/csv", "application/csv", "application/vnd.ms-excel")
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 #: Of an upload that is no longer than this, the rows are kept when it is inspected.
-KEPT_BYTES = 4 * 1024 * 1024
+KEPT_BYTES = 2 * 1024 * 1024
 TYPES = CSV_TYPES + JSON_TYPES + NDJSON_TYPES
 
 
@@ -75,7 +75,7 @@ def inspect(
     After this, `read` with the dialect that is returned meets no error of encoding or
     syntax. Raises EmptyUploadError, UndecodableError, NotCSVError, ColumnsError,
     InvalidJSONError, TooManyRowsError and UnsupportedMediaError. `content_type` is
-    bare; `known` and `required` are names of CSV columns; blocks have about `size` rows.
+    bare; `known` and `required` are names of CSV columns; `size` is of the blocks.
     """
     if content_type not in TYPES:
         raise UnsupportedMediaError(
@@ -167,9 +167,7 @@ def blocks(
     yield from _in_blocks(read(stream, dialect, position), size)
 
 
-def _started(
-    stream: BinaryIO, dialect: Dialect, position: Position | None
-) -> Position:
+def _started(stream: BinaryIO, dialect: Dialect, position: Position | None) -> Position:
     """The position, before the first row at least."""
     position = position or Position()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from operator import attrgetter
+import zoneinfo
+from operator import attrgetter, ne
 from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from .columns import Column
     from .links import Links
 
-__all__ = ("Table",)
+__all__ = ("COMPARABLE_OR_MOMENT", "Table")
+
+UTC = frozenset({datetime.UTC, zoneinfo.ZoneInfo("UTC")})
 
 #: What a column holds as it is, by exact type.
 PLAIN = frozenset(
@@ -42,6 +45,9 @@ PLAIN = frozenset(
 
 #: Of these, values of one type that are equal in Python are the same to a column.
 COMPARABLE = frozenset({bool, int, str, datetime.date, decimal.Decimal, uuid.UUID})
+
+
+COMPARABLE_OR_MOMENT = COMPARABLE | {datetime.datetime, type(None)}
 
 
 class Table:
@@ -172,6 +178,88 @@ class Table:
         for column in self._auto:
             record[column.attname] = column.pre_save(instance, add=False)
 
+    def attname(self, source: str) -> str | None:
+        """The name of the column that a serializer writes to; None where it is none
+        of this table."""
+        column = self._by_source.get(source)
+
+        return column.attname if column in self._writable else None
+
+    def changed(
+        self, name: str, stored: Sequence[Any], given: Sequence[Any]
+    ) -> list[int]:
+        """Which rows, by index, would be changed by writing this to the column."""
+        column = self.by_name[name]
+        kinds = {*map(type, stored), *map(type, given)}
+
+        if (len(kinds) == 1 and kinds <= COMPARABLE) or (
+            kinds == {datetime.datetime} and _are_of_one_zone(stored, given)
+        ):
+            return [i for i, it in enumerate(map(ne, stored, given)) if it]
+
+        return [
+            index
+            for index, (old, new) in enumerate(zip(stored, given, strict=True))
+            if new is not ABSENT
+            and old is not new
+            and not (type(old) is type(new) in COMPARABLE and old == new)
+            and cols.differs(column, old, new)
+        ]
+
+    def touched(self, count: int) -> dict[str, list[Any]]:
+        """What every update sets, for so many rows."""
+        instance = cast("models.Model", SimpleNamespace())
+
+        return {
+            column.attname: [column.pre_save(instance, add=False) for _ in range(count)]
+            for column in self._auto
+        }
+
+    def completed(
+        self, columns: dict[str, Sequence[Any]], count: int
+    ) -> dict[str, Sequence[Any]] | None:
+        """With what every new row has besides; None where rows differ in what is left
+        to the database."""
+        made: dict[str, Sequence[Any]] = {}
+        new = cast("models.Model", SimpleNamespace())
+
+        for column in self.columns:
+            name = column.attname
+            cells = columns.get(name, ())
+            lacks = Absent in {*map(type, cells)} if cells else True
+            is_pk = name == self._pk
+
+            if column in self._set_by_saving:
+                cells = [column.pre_save(new, add=True) for _ in range(count)]
+            elif lacks:
+                default = column.get_default()
+
+                if hasattr(default, "resolve_expression"):
+                    if any(cell is not ABSENT for cell in cells):
+                        return None
+
+                    continue
+
+                if not cells:
+                    cells = [default] * count
+
+                    if column.has_default() and callable(column.default):
+                        rest = (column.get_default() for _ in range(count - 1))
+                        cells = [default, *rest]
+                else:
+                    cells = [column.get_default() if c is ABSENT else c for c in cells]
+
+            if is_pk and None in cells:
+                # The database makes them, or some of them.
+                if any(cell is not None for cell in cells):
+                    return None
+
+                continue
+
+            made[name] = cells
+
+        return made
+
     def complete(self, record: dict[str, Any]) -> None:
         """Add what every new row has: defaults, dates of creation."""
         for column in self._lacking(tuple(record)):
@@ -222,6 +310,13 @@ class Table:
             )
             for constraint in self._model._meta.constraints
         )
+
+
+def _are_of_one_zone(stored: Sequence[Any], given: Sequence[Any]) -> bool:
+    """Whether they can be compared as they are: both in UTC, or neither anywhere."""
+    zones = {value.tzinfo for values in (stored, given) for value in values}
+
+    return zones <= UTC or zones == {None}
 
 
 def _is_auto(column: Column, attribute: str) -> bool:

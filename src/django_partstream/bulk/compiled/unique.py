@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import uuid
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from django_partstream.bulk import columns as cols
@@ -15,13 +15,19 @@ from django_partstream.bulk import columns as cols
 from .reading import ABSENT, Absent, Unsure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.db.models import Model
 
     from django_partstream.bulk.columns import Column
 
-__all__ = ("Together", "field_keys", "identities", "together_keys")
+__all__ = (
+    "Together",
+    "field_keys",
+    "identities",
+    "keys_of_columns",
+    "together_keys",
+)
 
 # Of these, the value is its own identity.
 PLAIN = frozenset(
@@ -103,7 +109,7 @@ def field_keys(
 def together_keys(
     rule: Together,
     cells: Sequence[Sequence[Any]],
-    instances: Iterable[Model | None],
+    instances: Iterable[Model | SimpleNamespace | None],
 ) -> tuple[list[tuple[Any, ...] | None], list[int]]:
     """The keys; and the rows, by index, of which the validator itself must tell."""
     columns, width = rule.columns, rule.width
@@ -141,11 +147,62 @@ def together_keys(
     return keys, unsure
 
 
+def keys_of_columns(
+    rule: Together,
+    cells: Sequence[Sequence[Any]],
+    stored: Mapping[str, Sequence[Any]] | None,
+) -> tuple[list[tuple[Any, ...] | None], list[int]]:
+    """As `together_keys`, of rows that are all new or all change what is stored."""
+    if stored is None:
+        kinds = {kind for part in cells for kind in map(type, part)}
+
+        if kinds.isdisjoint((Absent, NoneType, Unsure)):
+            found = [
+                identities(column, part)
+                for column, part in zip(rule.columns, cells, strict=True)
+            ]
+
+            return [*zip(*found[: rule.width], strict=True)], []
+
+        return together_keys(rule, cells, [None] * len(cells[0]))
+
+    changed: set[int] = set()
+
+    for column, part in zip(rule.columns, cells, strict=True):
+        given = identities(column, part) if column.is_relation else part
+        changed.update(
+            index
+            for index, (new, old) in enumerate(
+                zip(given, stored[column.attname], strict=True)
+            )
+            if new is not ABSENT and new != old
+        )
+
+    keys: list[tuple[Any, ...] | None] = [None] * len(cells[0])
+
+    if not changed and not rule.is_always_asked:
+        return keys, []
+
+    some = range(len(keys)) if rule.is_always_asked else sorted(changed)
+    instances = [
+        SimpleNamespace(**{name: column[index] for name, column in stored.items()})
+        for index in some
+    ]
+    asked, unsure = together_keys(
+        rule, [[part[index] for index in some] for part in cells], instances
+    )
+
+    for index, key in zip(some, asked, strict=True):
+        keys[index] = key
+
+    return keys, [some[nth] for nth in unsure]
+
+
 def _resolved(
     columns: Sequence[Column],
     key: tuple[Any, ...],
     values: tuple[Any, ...],
-    instance: Model,
+    instance: Model | SimpleNamespace,
 ) -> tuple[Any, ...] | None:
     """What the stored row would have; None where nothing of it changes."""
     stored = [getattr(instance, column.attname) for column in columns]

@@ -47,6 +47,25 @@ class Writer(Protocol):
     ) -> None:
         """Set these columns of the rows with these primary keys."""
 
+    def insert_columns(
+        self,
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Any]],
+        key: Sequence[Column],
+        *,
+        wants_pks: bool,
+    ) -> list[Any]:
+        """As `insert`, of whole columns. Unless `wants_pks`, the primary keys may be
+        None."""
+
+    def update_columns(
+        self,
+        columns: Sequence[Column],
+        pks: Sequence[Any],
+        cells: Sequence[Sequence[Any]],
+    ) -> None:
+        """As `update`, of whole columns."""
+
 
 WRITERS: dict[str, type[PortableWriter]] = {
     "postgresql": PostgreSQLWriter,

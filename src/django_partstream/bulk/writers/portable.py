@@ -136,6 +136,24 @@ class PortableWriter:
         for pk, row in rows:
             manager.filter(pk=pk).update(**dict(zip(names, row, strict=True)))
 
+    def insert_columns(
+        self,
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Any]],
+        key: Sequence[Column],
+        *,
+        wants_pks: bool,
+    ) -> list[Any]:
+        return self.insert(columns, [*zip(*cells, strict=True)], key)
+
+    def update_columns(
+        self,
+        columns: Sequence[Column],
+        pks: Sequence[Any],
+        cells: Sequence[Sequence[Any]],
+    ) -> None:
+        self.update(columns, [*zip(pks, zip(*cells, strict=True), strict=True)])
+
     def prepared_columns(
         self,
         columns: Sequence[Column],

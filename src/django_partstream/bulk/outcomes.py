@@ -1,0 +1,131 @@
+"""What became of many rows, without an object for each until one is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from .outcome import Counts, Kind, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("Outcomes",)
+
+
+class Outcomes(Sequence[Outcome]):
+    """One outcome for each row, in the order of the input."""
+
+    __slots__ = ("_failed", "_first", "_lines", "kinds", "pks")
+
+    def __init__(
+        self,
+        first: int,
+        kinds: list[Kind],
+        pks: list[Any],
+        failed: dict[int, Outcome],
+        lines: Sequence[int | None] | None = None,
+    ) -> None:
+        self._first = first
+        self._lines = lines
+        self._failed = failed
+        #: Of each row.
+        self.kinds = kinds
+        #: Of each row; None of one that failed.
+        self.pks = pks
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Outcomes:
+        """The same, if they are not yet together."""
+        if isinstance(outcomes, Outcomes):
+            return outcomes
+
+        known = [*outcomes]
+
+        return cls(
+            known[0].row if known else 1,
+            [outcome.kind for outcome in known],
+            [outcome.pk for outcome in known],
+            {i: o for i, o in enumerate(known) if o.kind is Kind.FAILED},
+            [outcome.line for outcome in known],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sequence[Outcome]]) -> Outcomes:
+        """Of blocks that follow each other."""
+        if len(parts) == 1:
+            return cls.of(parts[0])
+
+        whole = cls(1, [], [], {}, [])
+
+        for part in map(cls.of, parts):
+            start = len(whole.kinds)
+
+            if not start:
+                whole._first = part._first
+
+            whole.kinds += part.kinds
+            whole.pks += part.pks
+            whole._failed |= {start + i: o for i, o in part._failed.items()}
+            lines = part._lines or [None] * len(part.kinds)
+            whole._lines = [*(whole._lines or ()), *lines]
+
+        return whole
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Of the rows that failed."""
+        return [self._failed[index] for index in sorted(self._failed)]
+
+    def counts(self) -> Counts:
+        return Counts(**{k.value: n for k, n in Counter(self.kinds).items()})
+
+    def of_kind(self, kind: Kind) -> list[Any]:
+        """The primary keys of the rows with which this was done."""
+        if kind not in self.kinds:
+            return []
+
+        pairs = zip(self.kinds, self.pks, strict=True)
+
+        return [pk for one, pk in pairs if one is kind]
+
+    def written(self) -> list[Any]:
+        """The primary keys of all that did not fail, in order."""
+        if not self._failed:
+            return self.pks
+
+        return [pk for i, pk in enumerate(self.pks) if i not in self._failed]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Outcome]: ...
+
+    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+
+        if index < 0:
+            index += len(self)
+
+        kind = self.kinds[index]
+
+        if index in self._failed:
+            return self._failed[index]
+
+        return Outcome(
+            row=self._first + index,
+            line=self._lines[index] if self._lines else None,
+            kind=kind,
+            pk=self.pks[index],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and [*self] == [*other]
+
+    __hash__ = None  # type: ignore[assignment]

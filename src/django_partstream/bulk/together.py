@@ -1,0 +1,598 @@
+"""Rows of which none needs a look at each: a block of them, column by column.
+
+The outcome is `Batch`'s, which is that of one by one. Rows that are not plain are
+judged by themselves; those that are refused are left out. Whatever makes the outcome of
+one row depend on what another writes, or that a database refuses, is for `Batch`: then
+nothing has been written here.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import connections, transaction
+
+from . import columns as cols
+from .compiled.reading import ABSENT, Absent
+from .matching import Finder, can_lock_values, locked_values
+from .outcome import Kind, Outcome
+from .outcomes import Outcomes
+from .plan import Candidate
+from .refusals import REFUSALS, refusal
+from .table import COMPARABLE_OR_MOMENT
+from .writers import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .block import Block
+    from .columns import Column
+    from .entry import Target
+    from .judge import Judge, Verdict
+    from .keys import KeyReader, UniqueFields
+    from .matching import Key
+    from .outcome import RowError
+    from .plan import Plan
+    from .questions import Check, Question
+    from .references import References
+    from .verb import Verb
+    from .writers import Writer
+
+__all__ = ("Together",)
+
+
+class _NotTogetherError(Exception):
+    """Batch must see to these rows."""
+
+
+class _Rows(NamedTuple):
+    """Rows of one kind: all new, or all changes of stored ones."""
+
+    judge: Judge
+    #: Which of the block, in order.
+    places: list[int]
+    #: What they change, by column.
+    stored: Mapping[str, Sequence[Any]] | None
+    #: What those that were judged by themselves are to hold, by place.
+    records: Mapping[int, dict[str, Any]] = {}
+
+
+class _Asked(NamedTuple):
+    """The keys that rows ask for, each its own; None where one asks for none."""
+
+    rows: _Rows
+    check: Check
+    keys: list[Any]
+
+
+class Together:
+    """Writes blocks of rows."""
+
+    def __init__(
+        self,
+        target: Target,
+        fields: UniqueFields,
+        *,
+        verb: Verb,
+        plan: Plan,
+        keys: KeyReader,
+        references: References,
+        writer: Writer,
+        update_data: Callable[[Any], Any],
+    ) -> None:
+        self._target = target
+        self._fields = fields
+        self._verb = verb
+        self._plan = plan
+        self._keys = keys
+        self._writer = writer
+        self._update_data = update_data
+        self._table = plan.table
+        self._connection = connections[target.using]
+        self._pk = target.model._meta.pk.attname
+        self._in_order = plan.table.has_hidden_conflicts(
+            {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
+        )
+        #: Whether there are blocks that can be written here at all.
+        self.is_possible = (
+            plan.new.is_columnar
+            and all(map(plan.table.attname, plan.sources))
+            and not references.are_unknown
+            and target.check_new is None
+            and (not verb.matches or self._can_match(target, fields, plan))
+        )
+
+    def _can_match(self, target: Target, fields: UniqueFields, plan: Plan) -> bool:
+        return (
+            plan.stored.is_columnar
+            and target.check_object is None
+            and all(cols.compares_exactly(c, self._connection) for c in fields.columns)
+            and can_lock_values(target.world)
+        )
+
+    def run(
+        self, block: Block, data: Sequence[Any], *, wants_pks: bool = True
+    ) -> Outcomes | None:
+        """The outcomes of the block, whose rows give `data` to the serializer; None
+        where Batch must tell. Of rows that are created, no primary keys unless
+        `wants_pks`."""
+        try:
+            return _Run(self, block, data, wants_pks=wants_pks).outcomes()
+        except _NotTogetherError:
+            return None
+        except REFUSALS as error:
+            if refusal(error) is None:
+                raise
+
+            return None
+
+
+class _Run:
+    """One block on its way."""
+
+    def __init__(
+        self, of: Together, block: Block, data: Sequence[Any], *, wants_pks: bool
+    ) -> None:
+        self._of = of
+        self._plan = of._plan
+        self._table = of._table
+        self._block = block
+        self._data = data
+        self._wants_pks = wants_pks
+        self._failed: dict[int, tuple[RowError, ...]] = dict(block.errors)
+        self._keys: list[Key | None] = []
+        self._instances: dict[int, Any] = {}
+        self._stored_at: dict[int, Sequence[Any]] = {}
+
+    def outcomes(self) -> Outcomes:
+        plan = self._plan
+        plan.prime(self._data)
+
+        with plan.watch.watching():
+            if self._of._verb.matches:
+                self._read_keys()
+                self._match()
+
+            groups = self._groups()
+
+            if len(groups) > 1 and self._of._in_order:
+                raise _NotTogetherError
+
+            judged = self._judged(groups)
+
+        kinds: list[Any] = [Kind.FAILED] * len(self._data)
+        pks: list[Any] = [None] * len(self._data)
+
+        with transaction.atomic(using=self._of._target.using):
+            written = [self._write(rows) for rows in judged]
+
+        for rows, (kinds_of_rows, pks_of_rows) in zip(judged, written, strict=True):
+            if len(rows.places) == len(kinds):
+                return self._settled(kinds_of_rows, pks_of_rows)
+
+            for place, kind, pk in zip(
+                rows.places, kinds_of_rows, pks_of_rows, strict=True
+            ):
+                kinds[place], pks[place] = kind, pk
+
+        return self._settled(kinds, pks)
+
+    def _settled(self, kinds: list[Any], pks: list[Any]) -> Outcomes:
+        block = self._block
+        failed = {
+            place: Outcome(
+                row=block.first + place,
+                line=block.lines[place] if block.lines is not None else None,
+                kind=Kind.FAILED,
+                errors=errors,
+                data=block.values[place],
+            )
+            for place, errors in self._failed.items()
+        }
+
+        return Outcomes(block.first, kinds, pks, failed, block.lines)
+
+    def _read_keys(self) -> None:
+        of = self._of
+        known = of._keys.known(self._plan, self._data)
+
+        for place, key in enumerate(known):
+            if key is None and place not in self._failed:
+                known[place], errors = of._keys.read(self._data[place])
+
+                if errors:
+                    self._failed[place] = errors
+
+        if self._plan.watch.hit:
+            raise _NotTogetherError
+
+        self._keys = known
+
+    def _match(self) -> None:
+        """Find and lock the rows that have the keys."""
+        of = self._of
+        live = [
+            (place, key)
+            for place, key in enumerate(self._keys)
+            if key is not None and place not in self._failed
+        ]
+        wanted = {key for _, key in live}
+
+        # A later one sees what the earlier one writes.
+        if len(wanted) < len(live):
+            raise _NotTogetherError
+
+        reader = locked_values(self._stored_names())
+        found = Finder(of._target.world, of._fields.columns, reader).find(wanted).rows
+        must_exist = of._fields.is_assigned or not of._verb.creates
+
+        for place, key in live:
+            rows = found.get(key)
+
+            if rows:
+                self._stored_at[place] = rows[0]
+            elif must_exist:
+                self._failed[place] = (of._keys.not_found(key),)
+
+        self._plan.watch.hit = False
+
+    def _stored_names(self) -> list[str]:
+        shape = self._plan.stored.shape
+        assert shape is not None  # for mypy: it is columnar
+        names = [self._table.attname(field.source) for field in shape.fields]
+
+        return [*dict.fromkeys((self._of._pk, *filter(None, names)))]
+
+    def _groups(self) -> list[_Rows]:
+        places = [p for p in range(len(self._data)) if p not in self._failed]
+        groups = []
+        new = [place for place in places if place not in self._stored_at]
+        stored = [place for place in places if place in self._stored_at]
+
+        if new:
+            groups.append(_Rows(self._plan.new, new, None))
+
+        if stored:
+            found = [self._stored_at[place] for place in stored]
+            columns = zip(*found, strict=True)
+            held = dict(zip(self._stored_names(), columns, strict=False))
+            groups.append(_Rows(self._plan.stored, stored, held))
+
+        return groups
+
+    def _judged(self, groups: list[_Rows]) -> list[_Rows]:
+        """The rows of each group that are to be written, among them those that were
+        judged by themselves and are valid."""
+        plain: list[_Rows] = []
+        asked: list[_Asked] = []
+        odd: list[int] = []
+
+        for rows in groups:
+            some, keys = _plain(rows)
+            odd += sorted(set(rows.places).difference(some.places))
+            plain.append(some)
+            asked += [_Asked(some, check, of_check) for check, of_check in keys]
+
+        # Many of them are judged no faster here.
+        if len(odd) > len(self._data) // 2:
+            raise _NotTogetherError
+
+        verdicts, questions = self._look(odd)
+        self._load(asked, questions)
+        refused = self._refused(asked)
+        again = [p for p, some in questions.items() if any(map(_is_answered, some))]
+        verdicts |= {place: self._judge(place) for place in [*again, *refused]}
+
+        if self._plan.watch.hit:
+            raise _NotTogetherError
+
+        records = self._records(verdicts)
+
+        if not refused.isdisjoint(records):
+            raise _NotTogetherError
+
+        return [
+            rows._replace(
+                places=[
+                    place
+                    for place in rows.places
+                    if place in records or place not in verdicts
+                ],
+                records=records,
+            )
+            for rows in groups
+        ]
+
+    def _look(
+        self, odd: Sequence[int]
+    ) -> tuple[dict[int, Verdict], dict[int, list[Question]]]:
+        """At rows by themselves, supposing that every key is free."""
+        checks = self._plan.checks
+        checks.ask()
+        self._load_instances([place for place in odd if place in self._stored_at])
+        verdicts: dict[int, Verdict] = {}
+        questions: dict[int, list[Question]] = {}
+
+        for place in odd:
+            checks.questions = questions[place] = []
+            verdicts[place] = self._judge(place)
+
+        return verdicts, questions
+
+    def _load_instances(self, places: Sequence[int]) -> None:
+        if not places:
+            return
+
+        pks = {place: self._stored_at[place][0] for place in places}
+        found = self._of._target.world.in_bulk({*pks.values()})
+        self._instances |= {place: found[pk] for place, pk in pks.items()}
+        self._plan.fetch_compared([*found.values()])
+        self._plan.watch.hit = False
+
+    def _judge(self, place: int) -> Verdict:
+        data = self._data[place]
+
+        if place not in self._stored_at:
+            return self._plan.new.judge(Candidate(place, data))
+
+        if place not in self._instances:
+            self._load_instances([place])
+
+        data = self._of._update_data(data)
+        candidate = Candidate(place, data, self._instances[place])
+
+        return self._plan.stored.judge(candidate)
+
+    def _load(
+        self, asked: Sequence[_Asked], questions: Mapping[int, Sequence[Question]]
+    ) -> None:
+        """Who has what was asked for. No two rows may ask for the same."""
+        wanted: dict[Check, set[Any]] = {}
+        told: dict[frozenset[Column], list[Any]] = {}
+        orders: dict[frozenset[Column], Any] = {}
+
+        for check, keys in (
+            *((one.check, one.keys) for one in asked),
+            *((q.check, [q.key]) for some in questions.values() for q in some),
+        ):
+            some = keys if None not in keys else [k for k in keys if k is not None]
+            wanted.setdefault(check, set()).update(some)
+            told.setdefault(check.columns, []).extend(check.told_all(some))
+
+            if orders.setdefault(check.columns, check.ordered) != check.ordered:
+                raise _NotTogetherError
+
+        if any(len({*keys}) < len(keys) for keys in told.values()):
+            raise _NotTogetherError
+
+        self._plan.checks.load(wanted)
+        self._plan.watch.hit = False
+
+    def _refused(self, asked: Sequence[_Asked]) -> set[int]:
+        """The rows of which the validators themselves must tell: somebody may have what
+        they want."""
+        refused: set[int] = set()
+        changing = {values[0] for values in self._stored_at.values()}
+
+        for rows, check, keys in asked:
+            if not check.holders and not check.unknown:
+                continue
+
+            for place, key in zip(rows.places, keys, strict=True):
+                own = self._stored_at.get(place, (None,))[0]
+                others = [pk for pk in check.holders.get(key, ()) if pk != own]
+
+                # Of a row of this block, that may give it up.
+                if not changing.isdisjoint(others):
+                    raise _NotTogetherError
+
+                if others or key in check.unknown:
+                    refused.add(place)
+
+        return refused
+
+    def _records(self, verdicts: Mapping[int, Verdict]) -> dict[int, dict[str, Any]]:
+        """What valid ones are to hold; the others have failed."""
+        records: dict[int, dict[str, Any]] = {}
+
+        for place, verdict in verdicts.items():
+            if verdict.is_valid:
+                record = self._table.record(verdict.values or {})
+
+                if record is None:
+                    raise _NotTogetherError
+
+                records[place] = record
+
+                continue
+
+            is_new = self._keys and place not in self._stored_at
+
+            if is_new and any(error.code == "unique" for error in verdict.errors):
+                # Somebody may have stored its key in the meantime.
+                raise _NotTogetherError
+
+            self._failed[place] = verdict.errors
+
+        return records
+
+    def _write(self, rows: _Rows) -> tuple[list[Kind], list[Any]]:
+        """What was done with each, and its primary key."""
+        if not rows.places:
+            return [], []
+
+        columns = self._columns(rows)
+
+        if rows.stored is None:
+            return self._insert(columns, rows.places)
+
+        return self._update(columns, rows.places)
+
+    def _columns(self, rows: _Rows) -> dict[str, Sequence[Any]]:
+        plain = [place for place in rows.places if place not in rows.records]
+        columns = rows.judge.columns(self._table, plain)
+
+        if columns is None:
+            raise _NotTogetherError
+
+        if len(plain) == len(rows.places):
+            return columns
+
+        if any(not record.keys() <= columns.keys() for record in rows.records.values()):
+            raise _NotTogetherError
+
+        whole: dict[str, Sequence[Any]] = {}
+
+        for name, cells in columns.items():
+            rest = iter(cells)
+            whole[name] = [
+                rows.records[place].get(name, ABSENT)
+                if place in rows.records
+                else next(rest)
+                for place in rows.places
+            ]
+
+        return whole
+
+    def _insert(
+        self, columns: dict[str, Sequence[Any]], places: Sequence[int]
+    ) -> tuple[list[Kind], list[Any]]:
+        completed = self._table.completed(columns, len(places))
+
+        if not completed:
+            raise _NotTogetherError
+
+        key = self._of._fields.columns
+        order: Sequence[int] = range(len(places))
+
+        if key:
+            if any(self._keys[place] is None for place in places):
+                raise _NotTogetherError
+
+            # Writers that meet wait for each other, instead of dying in a deadlock.
+            order = _in_order([self._keys[place] for place in places])
+            pick = itemgetter(*order) if len(order) > 1 else tuple
+            completed = {name: pick(cells) for name, cells in completed.items()}
+
+        pks = self._of._writer.insert_columns(
+            [self._table.by_name[name] for name in completed],
+            [*completed.values()],
+            key,
+            wants_pks=self._wants_pks,
+        )
+
+        if MISSING in pks:
+            raise _NotTogetherError
+
+        kinds = [Kind.CREATED] * len(places)
+
+        if not key:
+            return kinds, pks
+
+        given: list[Any] = [None] * len(places)
+
+        for index, pk in zip(order, pks, strict=True):
+            given[index] = pk
+
+        return kinds, given
+
+    def _update(
+        self, columns: dict[str, Sequence[Any]], places: Sequence[int]
+    ) -> tuple[list[Kind], list[Any]]:
+        found = [self._stored_at[place] for place in places]
+        stored = dict(zip(self._stored_names(), zip(*found, strict=True), strict=False))
+        pks = stored[self._of._pk]
+        given = {
+            name: self._filled(cells, stored[name])
+            for name, cells in columns.items()
+            if {*map(type, cells)} != {Absent}
+        }
+        changes = {
+            name: self._table.changed(name, stored[name], cells)
+            for name, cells in given.items()
+        }
+
+        if changes.get(self._of._pk):
+            raise _NotTogetherError
+
+        touched = self._table.touched(len(places))
+        changed = (
+            range(len(places))
+            if touched
+            else sorted({index for some in changes.values() for index in some})
+        )
+        written = {n: cells for n, cells in given.items() if changes[n]} | touched
+
+        if changed:
+            self._of._writer.update_columns(
+                [self._table.by_name[name] for name in written],
+                _picked(pks, changed),
+                [_picked(cells, changed) for cells in written.values()],
+            )
+
+        kinds = [Kind.UNCHANGED] * len(places)
+
+        for index in changed:
+            kinds[index] = Kind.UPDATED
+
+        return kinds, [*pks]
+
+    def _filled(self, cells: Sequence[Any], stored: Sequence[Any]) -> Sequence[Any]:
+        """Rows that do not say keep what they have: they are locked."""
+        if Absent not in {*map(type, cells)}:
+            return cells
+
+        if not {*map(type, stored)} <= COMPARABLE_OR_MOMENT:
+            raise _NotTogetherError
+
+        return [
+            old if new is ABSENT else new
+            for new, old in zip(cells, stored, strict=True)
+        ]
+
+
+def _plain(rows: _Rows) -> tuple[_Rows, list[tuple[Any, list[Any]]]]:
+    """The rows that need no look at each, and what they ask for, by check."""
+    odd = rows.judge.odd()
+    some = rows._replace(places=[*rows.places])
+
+    if odd:
+        some = _without(rows, odd)
+
+    lacking, asked = rows.judge.asked(some.places, some.stored)
+
+    if lacking:
+        some = _without(some, {some.places[index] for index in lacking})
+        asked = rows.judge.asked(some.places, some.stored)[1]
+
+    return some, asked
+
+
+def _without(rows: _Rows, places: set[int]) -> _Rows:
+    keep = [index for index, place in enumerate(rows.places) if place not in places]
+    stored = rows.stored
+
+    return rows._replace(
+        places=_picked(rows.places, keep),
+        stored=stored
+        and {name: _picked(cells, keep) for name, cells in stored.items()},
+    )
+
+
+def _picked(cells: Sequence[Any], indexes: Sequence[int]) -> list[Any]:
+    if len(indexes) == len(cells):
+        return [*cells]
+
+    return [cells[index] for index in indexes]
+
+
+def _is_answered(question: Question) -> bool:
+    return question.is_unknown or bool(question.holders())
+
+
+def _in_order(keys: Sequence[Any]) -> list[int]:
+    try:
+        return sorted(range(len(keys)), key=keys.__getitem__)
+    except TypeError:
+        return sorted(range(len(keys)), key=lambda index: str(keys[index]))
