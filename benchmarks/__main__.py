@@ -37,6 +37,9 @@ BENCHMARKS = {
     "idle": "idle",
     "fan-out": "fanout",
     "bulk": "bulk",
+    "jobs": "jobs",
+    "job-workers": "job_workers",
+    "job-latency": "job_latency",
 }
 
 WHOLE = Scale(rounds=9, size=1.0)

@@ -24,11 +24,15 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "benchmarks.apps.settings"}
 
 
 class Server:
-    """A uvicorn, one process, quiet."""
+    """A uvicorn, one process, quiet; or a worker, which has no port."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.port = port
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def cpu_seconds(self) -> float:

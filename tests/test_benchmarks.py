@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import plots, report
+from benchmarks.flights import YEAR_ROWS, Files
+from benchmarks.jobs import exponent
 from benchmarks.measuring import Figure, Scale, Series, alternate
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -118,6 +120,37 @@ def test_the_page_begins_with_what_is_not_measured():
     headings = re.findall(r"^## (.*)", (FOLDER / "README.md").read_text(), re.MULTILINE)
 
     assert headings[0] == "What is not measured"
+
+
+def test_files_of_flights_go_on_a_year_later(tmp_path):
+    path = Files(tmp_path).first(YEAR_ROWS + 1)
+
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == 1 + YEAR_ROWS + 1
+    assert lines[1].startswith(b"2013,1,1,517,515,2,830,819,11,UA,1545,")
+    assert lines[1].endswith(b",2013-01-01T10:00:00Z")
+    assert lines[-1] == lines[1].replace(b"2013", b"2014")
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_exponent_is_that_of_the_power_law(power):
+    sizes = [10, 100, 1000]
+
+    assert exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
+
+
+@pytest.mark.full
+def test_real_job_is_measured_against_copy():
+    year, growth, memory = command.run("jobs", Scale(rounds=1, size=0.001), None)
+
+    assert [series.label for series in year.series] == [
+        "COPY",
+        "ours, from the request on",
+        "ours, from a worker's claim on",
+    ]
+    assert "COPY grows with the " in growth.note
+    assert len(growth.series) == 4
+    assert all(value < 64 for series in memory.series for value in series.values)
 
 
 def test_real_server_is_measured(capsys):

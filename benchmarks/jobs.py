@@ -1,0 +1,185 @@
+"""A file as a job on a worker, validated, exactly once, against COPY of that file."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from .flights import YEAR_ROWS
+from .job_site import JobSite
+from .measuring import Figure, Scale, Series, alternate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .servers import Server
+
+__all__ = ("exponent", "measure")
+
+#: So many flights; the largest are the year and a million.
+SIZES = (10_000, 30_000, 100_000, YEAR_ROWS, 1_000_000)
+#: How often each is loaded, at most.
+ROUNDS = (5, 5, 3, 3, 1)
+
+FLOOR, OURS, WORK = (
+    "COPY",
+    "ours, from the request on",
+    "ours, from a worker's claim on",
+)
+
+NOTE = (
+    "PostgreSQL with fsync, three foreign keys, a unique constraint over three "
+    "columns, no bad row. COPY is one transaction and validates nothing. Ours is a "
+    "POST with `Prefer: respond-async` to uvicorn, a job on one `partstream_worker` "
+    "over arq, each row validated by a ModelSerializer, commits of about a second."
+)
+
+
+def measure(scale: Scale) -> list[Figure]:
+    is_whole = scale.size == 1
+    # The million is for the whole form.
+    sizes = [scale.count(size) for size in (SIZES if is_whole else SIZES[:-1])]
+    year = scale.count(YEAR_ROWS)
+    seconds: dict[tuple[int, str], list[float]] = defaultdict(list)
+    memory: dict[tuple[int, str], list[float]] = defaultdict(list)
+
+    with (
+        JobSite.open() as site,
+        site.server() as server,
+        site.workers(1) as (worker,),
+    ):
+        # Goes ahead, and makes what is made but once.
+        _load(site, sizes[0], server, worker)
+
+        for size, rounds in zip(sizes, ROUNDS, strict=False):
+            takes = {
+                FLOOR: functools.partial(_copy, site, size),
+                OURS: functools.partial(_load, site, size, server, worker),
+            }
+
+            for _, taken in alternate(takes, rounds=rounds if is_whole else 1):
+                for what, value in taken.items():
+                    kept = memory if what in PROCESSES else seconds
+                    kept[size, what].append(value)
+
+    return [
+        _against_copy("jobs-year", year, seconds),
+        *([_against_copy("jobs-million", sizes[-1], seconds)] if is_whole else ()),
+        _growth(sizes, seconds),
+        _memory(sizes, memory),
+    ]
+
+
+PROCESSES = ("worker", "server")
+
+
+def _copy(site: JobSite, size: int) -> Mapping[str, float]:
+    path = site.files.first(size)
+    site.forget()
+
+    return {FLOOR: site.copy(path)}
+
+
+def _load(
+    site: JobSite, size: int, server: Server, worker: Server
+) -> Mapping[str, float]:
+    path = site.files.first(size)
+    site.forget()
+    before = {"worker": worker.rss_kib, "server": server.rss_kib}
+    worker.forget_peak()
+    server.forget_peak()
+    loaded = site.load(server, path)
+
+    if loaded.rows != size:
+        raise RuntimeError(f"{loaded.rows} of {size} rows were written.")
+
+    return {
+        OURS: loaded.seconds,
+        WORK: loaded.work_seconds,
+        "worker": max(0, worker.peak_kib - before["worker"]) / 1024,
+        "server": max(0, server.peak_kib - before["server"]) / 1024,
+    }
+
+
+def _against_copy(
+    name: str, size: int, seconds: Mapping[tuple[int, str], list[float]]
+) -> Figure:
+    return Figure(
+        name=name,
+        title=f"A job of {size:,} flights",
+        unit="s",
+        goal="1.5 x COPY at most",
+        note=NOTE,
+        series=[
+            Series(
+                label=label,
+                kind="floor" if label == FLOOR else "ours",
+                values=seconds[size, label],
+            )
+            for label in (FLOOR, OURS, WORK)
+        ],
+    )
+
+
+def _growth(
+    sizes: Sequence[int], seconds: Mapping[tuple[int, str], list[float]]
+) -> Figure:
+    series = [
+        Series(
+            label=f"{size:,} rows",
+            kind="ours",
+            values=[taken / size * 1e6 for taken in seconds[size, OURS]],
+        )
+        for size in sizes
+    ]
+    told = "; ".join(
+        f"{label} grows with the {power:.2f}th power of the rows"
+        for label in (FLOOR, OURS)
+        if (power := exponent(sizes, [_median(seconds[s, label]) for s in sizes]))
+    )
+
+    return Figure(
+        name="jobs-growth",
+        title="What a row of a job costs, by the rows of the job",
+        unit="µs",
+        goal="the same for every size",
+        note=f"From the request on, as above. {told}.",
+        series=series,
+    )
+
+
+def _memory(
+    sizes: Sequence[int], memory: Mapping[tuple[int, str], list[float]]
+) -> Figure:
+    return Figure(
+        name="jobs-memory",
+        title="Memory that a job takes beside what is there before",
+        unit="MiB",
+        goal="64 MiB at most, the same for every size",
+        note="The peak of the process during the job, less what it had before it.",
+        series=[
+            Series(
+                label=f"{process}, {size:,} rows",
+                kind="ours",
+                values=memory[size, process],
+            )
+            for process in PROCESSES
+            for size in sizes
+        ],
+    )
+
+
+def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+    """Of the power law that fits best: 1 is linear."""
+    xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
+        (a - x) ** 2 for a in xs
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    return Series(label="", kind="ours", values=values).median
