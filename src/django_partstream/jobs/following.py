@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from django_partstream import conf, frames, hub, offload
+from django_partstream import frames, hub
 
 from . import progress
+from .watching import GONE, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ("Following", "follow")
 
+#: Whoever waits is told; nothing is asked in its place.
+A_DAY = 86400.0
+
 
 def follow(job_id: UUID) -> Following:
     """The frames of a job: `start`, `progress` whenever it moved, `end`.
 
-    The row is read after the group was joined, and again whenever nothing was heard
-    for `POLL_SECONDS`: lost messages delay a follower, and never mislead it. `seq`
-    never goes down. Ends when the job has, or is gone.
+    The row is read after the group was joined, and again every `POLL_SECONDS`: lost
+    messages delay a follower, and never mislead it. `seq` never goes down. Ends when
+    the job has, or is gone.
     """
     return Following(job_id)
 
@@ -70,7 +74,11 @@ class _Snapshots(hub.Mailbox):
         return True
 
     def take(self, message: Mapping[str, Any]) -> hub.Taken:
-        if self.push is None or message["state"] in progress.TERMINAL:
+        if (
+            message is GONE
+            or self.push is None
+            or message["state"] in progress.TERMINAL
+        ):
             return False
 
         if not self.is_news(message):
@@ -82,26 +90,17 @@ class _Snapshots(hub.Mailbox):
 async def _frames(job_id: UUID, snapshots: _Snapshots) -> AsyncGenerator[frames.Frame]:
     async with hub.join(progress.group_of(job_id), snapshots):
         yield frames.Start(parts=(), cursor=None)
-        current: Mapping[str, Any] | None = None
 
-        while True:
-            if current is None:
-                job = await offload.run_sync(progress.load, job_id)
+        async with watching(job_id, snapshots):
+            while (current := await snapshots.get(A_DAY)) is not GONE:
+                if current is not None and snapshots.is_news(current):
+                    yield frames.Progress(snapshot=current)
 
-                if job is None:
-                    break
+                    if current["state"] in progress.TERMINAL:
+                        break
 
-                current = progress.snapshot(job)
-
-            if snapshots.is_news(current):
-                yield frames.Progress(snapshot=current)
-
-                if current["state"] in progress.TERMINAL:
-                    break
-
-            # It may wait for days.
-            job = current = None
-            current = await snapshots.get(conf.current().poll_seconds)
+                # It may wait for days.
+                del current
 
         result = snapshots.newest.get("result", {})
         yield frames.End(

@@ -13,7 +13,7 @@ from django_partstream.models import State
 from . import states
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
     from uuid import UUID
 
     from django_partstream.models import Job
@@ -55,9 +55,14 @@ def group_of(job_id: UUID) -> str:
 
 def load(job_id: UUID) -> Job | None:
     """The job as it stands, without its large columns; None when it is gone."""
-    query = states.with_cancels(states.jobs().filter(pk=job_id))
+    return next(iter(load_all([job_id])), None)
 
-    return query.defer("spec", "cursor").first()
+
+def load_all(job_ids: Collection[UUID]) -> list[Job]:
+    """Those of the jobs that there are."""
+    query = states.with_cancels(states.jobs().filter(pk__in=job_ids))
+
+    return list(query.defer("spec", "cursor"))
 
 
 def snapshot(job: Job) -> dict[str, Any]:
@@ -175,5 +180,7 @@ class Publisher:
         self._wake.clear()
         waiting, self._waiting = self._waiting, {}
 
-        for group, message in waiting.items():
-            await hub.publish(group, message)
+        # Together: a layer that hangs takes a second for each.
+        async with asyncio.TaskGroup() as tasks:
+            for group, message in waiting.items():
+                tasks.create_task(hub.publish(group, message))
