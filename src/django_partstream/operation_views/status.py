@@ -77,7 +77,7 @@ class OperationStatusView(AsyncView, OperationView):
 def status_response(job: Job) -> Response:
     """The status of a job, as PROTOCOL section 7 has it."""
     response = Response({**progress.snapshot(job), **job_addresses(job.pk)})
-    response["ETag"] = f'"{job.seq}"'
+    response["ETag"] = _etag(job)
     response["Cache-Control"] = "no-store"
 
     if not _has_ended(job):
@@ -90,10 +90,15 @@ def _has_ended(job: Job) -> bool:
     return State(job.state).terminal
 
 
+def _etag(job: Job) -> str:
+    # Word that it is to be cancelled is left beside the row, and moves no `seq`.
+    asked = ".cancelling" if getattr(job, "is_cancelling", False) else ""
+
+    return f'"{job.seq}{asked}"'
+
+
 def _is_known(job: Job, etags: str) -> bool:
     """Whether one of these is the job's; compressing middleware makes them weak."""
     known = parse_etags(etags)
 
-    return known == ["*"] or f'"{job.seq}"' in {
-        etag.removeprefix("W/") for etag in known
-    }
+    return known == ["*"] or _etag(job) in {etag.removeprefix("W/") for etag in known}
