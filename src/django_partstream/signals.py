@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-__all__ = ("bulk_written", "send_bulk_written")
+__all__ = ("bulk_written", "job_progressed", "send_bulk_written")
 
 #: Sent once for every batch of rows that was written, after its commit, in place of
 #: a `post_save` or `post_delete` for each. `sender` is the model, `using` the alias of
 #: the database, `created`, `updated` and `deleted` are lists of primary keys. At most
 #: once: a process that dies between commit and signal sends none.
 bulk_written = Signal()
+
+#: Sent in the worker when a job of its was taken up, after each of its commits and at
+#: its end. `sender` is the model of jobs, `job` the job, `snapshot` what its status
+#: says. At most once; what a receiver raises is logged, and harms no job.
+job_progressed = Signal()
 
 
 def send_bulk_written(

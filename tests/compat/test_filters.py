@@ -16,7 +16,7 @@ from .asking import ask, contracts, status_of
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
-URL = "/api/financial-transactions/operations/"
+URL = "/api/transactions/operations/"
 ASKING = [("GET", URL), ("POST", f"{URL}query/")]
 
 

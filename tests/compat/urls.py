@@ -9,7 +9,9 @@ from rest_framework.routers import DefaultRouter, SimpleRouter
 from . import views
 
 router = DefaultRouter()
-router.register("financial-transactions", views.TransactionViewSet)
+router.register("financial-transactions", views.DocumentedViewSet, basename="ft")
+router.register("transactions", views.TransactionViewSet)
+router.register("all-transactions", views.AllTransactionsViewSet, basename="all")
 router.register("contracts", views.ContractViewSet)
 router.register("old-contracts", views.OldContractViewSet, basename="old")
 router.register("upserts", views.UpsertsViewSet, basename="upserts")

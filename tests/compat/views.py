@@ -25,7 +25,7 @@ from django_partstream.mixins import (
     BulkOperationsMixin,
     SyncUpsertMixin,
 )
-from tests.app.models import Account, Contract, Transaction
+from tests.app.models import Account, Contract, Status, Transaction
 from tests.app.serializers import AsyncContractSerializer, ContractSerializer
 
 
@@ -33,6 +33,36 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
     class Meta:
         model = Transaction
         fields = ["id", "account", "status", "datetime", "amount", "description"]
+
+
+class DocumentedSerializer(serializers.ModelSerializer[Transaction]):
+    """With the names that the documents' rows have."""
+
+    financial_account = serializers.PrimaryKeyRelatedField(
+        source="account", queryset=Account.objects.all()
+    )
+    classification_status = serializers.PrimaryKeyRelatedField(
+        source="status", queryset=Status.objects.all()
+    )
+
+    class Meta:
+        model = Transaction
+        fields = [
+            "id",
+            "amount",
+            "description",
+            "datetime",
+            "financial_account",
+            "classification_status",
+        ]
+
+
+class DocumentedViewSet(SyncUpsertMixin, AsyncOperationsMixin, ModelViewSet[Any]):
+    """The documents' own."""
+
+    queryset = Transaction.objects.order_by("id")
+    serializer_class = DocumentedSerializer
+    csv_max_file_size = 10 * 1024 * 1024
 
 
 class TransactionViewSet(SyncUpsertMixin, AsyncOperationsMixin, ModelViewSet[Any]):
@@ -191,3 +221,8 @@ class NoJobsViewSet(BulkModelViewSet):
     queryset = Contract.objects.order_by("number")
     serializer_class = ContractSerializer
     jobs = False
+
+
+class AllTransactionsViewSet(BulkModelViewSet):
+    queryset = Transaction.objects.order_by("id")
+    serializer_class = DocumentedSerializer

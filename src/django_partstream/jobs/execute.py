@@ -27,6 +27,7 @@ from . import observer, poison, states
 from .committing import FenceLostError, Rate, commit, failures_left
 from .interruptions import Setbacks, is_interruption
 from .suspicion import Suspicion
+from .telling import with_signal
 from .work import (
     Budget,
     SkippingWork,
@@ -91,6 +92,7 @@ def run_slice(
     `on_change` is told the job after each commit. Any number of workers may call this
     for the same job at any time, in any order: one of them works.
     """
+    on_change = with_signal(on_change)
     job = states.claim(job_id, worker)
 
     if job is None:
