@@ -20,7 +20,7 @@ import tests.settings as ours
 
 settings.configure(**{
     **{name: getattr(ours, name) for name in dir(ours) if name.isupper()},
-    "INSTALLED_APPS": [*ours.INSTALLED_APPS, "drf_spectacular"],
+    "INSTALLED_APPS": [*dict.fromkeys([*ours.INSTALLED_APPS, "drf_spectacular"])],
     "REST_FRAMEWORK": {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"},
     "SPECTACULAR_SETTINGS": {
         "TITLE": "Your API", "DESCRIPTION": "Your API description", "VERSION": "1.0.0",
