@@ -83,7 +83,9 @@ class Checks:
         queryset: Any = getattr(validator, "queryset", None)
 
         # Asked where rows are written: a replica knows nothing of the batch yet.
-        if isinstance(queryset, Manager | QuerySet) and queryset._db is None:
+        is_rows = isinstance(queryset, Manager | QuerySet)
+
+        if is_rows and queryset._db is None:
             validator = _with_queryset(validator, queryset.using(self._using))
 
         if type(validator) is UniqueTogetherValidator:
