@@ -121,8 +121,8 @@ REFUSED: dict[str, tuple[bytes, str, int, str, Any]] = {
         400,
         "undecodable",
         (
-            "The upload is not utf-8: line 2, byte 12 cannot be decoded. Save it as UTF-8, "
-            "or declare its charset in Content-Type."
+            "The upload is not utf-8: line 2, byte 12 cannot be decoded. Save it as "
+            "UTF-8, or declare its charset in Content-Type."
         ),
     ),
     "utf-16 without a mark": (PLAIN.encode("utf-16-le"), "", 400, "not_csv", BINARY),
