@@ -14,6 +14,7 @@ from django.core import checks
 from django.urls import reverse
 
 from django_partstream import admin
+from django_partstream.errors import BusyError
 from django_partstream.jobs import states
 from django_partstream.jobs.execute import Pace, run_slice
 from django_partstream.jobs.failed_rows import FailedRows
@@ -172,11 +173,35 @@ def test_whoever_may_change_jobs_cancels_them(staff: Any) -> None:
 
     text = response.content.decode()
     assert "1 job is cancelled." in text
-    assert "1 had ended already." in text
+    assert "1 job had ended already." in text
     assert states.jobs().get(pk=job.pk).state == State.CANCELLED
     assert states.jobs().get(pk=ended.pk).state == State.SUCCESS
     run(job)
     assert written(job) == []
+
+
+@pytest.mark.parametrize(
+    ("became", "text"),
+    [
+        (State.CANCELLING, "1 job stops after the batch in hand."),
+        (BusyError(), "1 job cannot be cancelled now. Try again."),
+    ],
+)
+def test_a_cancel_that_has_to_wait_is_said(
+    staff: Any, became: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(job_id: UUID) -> Any:
+        if isinstance(became, Exception):
+            raise became
+
+        return became
+
+    monkeypatch.setattr(states, "cancel", cancel)
+    chosen = {"action": "cancel_jobs", "_selected_action": [make_job(35).pk]}
+
+    response = staff("view", "change").post(JOBS, chosen, follow=True)
+
+    assert text in response.content.decode()
 
 
 def test_whoever_may_only_look_cancels_nothing(staff: Any) -> None:

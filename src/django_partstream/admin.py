@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -13,12 +14,13 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
+from .errors import BusyError
 from .jobs import heartbeat, states
 from .jobs.failed_rows import FailedRows
 from .jobs.progress import percentage
-from .models import Job, JobBatch, JobInput, Worker
+from .models import Job, JobBatch, JobInput, State, Worker
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,6 +36,41 @@ ERRORS_PER_PAGE = 100
 
 #: Large, or of no use to look at.
 LEFT = ("spec", "cursor", "sample", "idempotency_key", "request_sha256")
+
+
+#: What to say of jobs that are to be cancelled, by what became of that.
+CANCELS = {
+    State.CANCELLED.value: (
+        messages.SUCCESS,
+        gettext_noop("%(count)d job is cancelled."),
+        gettext_noop("%(count)d jobs are cancelled."),
+    ),
+    State.CANCELLING.value: (
+        messages.SUCCESS,
+        gettext_noop("%(count)d job stops after the batch in hand."),
+        gettext_noop("%(count)d jobs stop after the batch in hand."),
+    ),
+    "ended": (
+        messages.WARNING,
+        gettext_noop("%(count)d job had ended already."),
+        gettext_noop("%(count)d jobs had ended already."),
+    ),
+    "busy": (
+        messages.ERROR,
+        gettext_noop("%(count)d job cannot be cancelled now. Try again."),
+        gettext_noop("%(count)d jobs cannot be cancelled now. Try again."),
+    ),
+}
+
+
+def _cancel(job_id: UUID) -> str:
+    """What became of it: a key of `CANCELS`."""
+    try:
+        state = states.cancel(job_id)
+    except BusyError:
+        return "busy"
+
+    return "ended" if state is None else state.value
 
 
 class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -111,18 +148,12 @@ class JobAdmin(_ReadOnly):
 
     @admin.action(description=_("Cancel selected jobs"), permissions=["operate"])
     def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        chosen = list(queryset.values_list("pk", flat=True))
-        cancelled = sum(states.cancel(job_id) is not None for job_id in chosen)
-        text = ngettext(
-            "%(count)d job is cancelled.", "%(count)d jobs are cancelled.", cancelled
-        )
-        self.message_user(request, text % {"count": cancelled}, messages.SUCCESS)
+        became = Counter(map(_cancel, queryset.values_list("pk", flat=True)))
 
-        if ended := len(chosen) - cancelled:
-            text = ngettext(
-                "%(count)d had ended already.", "%(count)d had ended already.", ended
-            )
-            self.message_user(request, text % {"count": ended}, messages.WARNING)
+        for state, count in became.items():
+            level, one, many = CANCELS[state]
+            text = ngettext(one, many, count) % {"count": count}
+            self.message_user(request, text, level)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -18,6 +18,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
+from django_partstream.errors import BusyError
 from django_partstream.jobs import states
 from django_partstream.management.commands import partstream_jobs
 from django_partstream.models import Job, State
@@ -147,8 +148,8 @@ def test_cancel_writes_no_further_row(run: Run) -> None:
     out, _ = jobs("cancel", job.pk, ended.pk)
 
     assert out.splitlines() == [
-        f"{job.pk}: cancelled, 0 of 35 rows are written",
-        f"{ended.pk}: completed, as before, 5 of 5 rows are written",
+        f"{job.pk}: cancelled, 0 of 35 rows are done",
+        f"{ended.pk}: completed, as before, 5 of 5 rows are done",
     ]
     run(job)
     assert written(job) == []
@@ -161,6 +162,59 @@ def test_cancel_goes_on_after_a_job_that_there_is_not() -> None:
         jobs("cancel", UUID(int=7), job.pk)
 
     assert states.jobs().get(pk=job.pk).state == State.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("became", "text"),
+    [
+        (
+            State.CANCELLING,
+            (
+                "{job}: pending as soon as the batch in hand is written, 0 of 35 rows "
+                "are done\n"
+            ),
+        ),
+        (
+            BusyError(),
+            "{job}: Others are writing the same rows. Send the request again.",
+        ),
+    ],
+)
+def test_a_cancel_that_has_to_wait_is_said(
+    became: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(job_id: UUID) -> Any:
+        if isinstance(became, Exception):
+            raise became
+
+        return became
+
+    monkeypatch.setattr(states, "cancel", cancel)
+    job = make_job(35)
+
+    try:
+        said = jobs("cancel", job.pk)[0]
+    except CommandError as error:
+        said = str(error)
+
+    assert said == text.format(job=job.pk)
+
+
+def test_prune_deletes_what_is_old_and_says_how_many(run: Run) -> None:
+    old, kept = make_job(5), make_job(5)
+    run(old)
+    run(kept)
+    states.jobs().filter(pk=old.pk).update(finished_at=states.after(-30 * 86_400))
+
+    assert jobs("prune", "--dry-run")[0] == (
+        "1 jobs and 0 inputs without a job would be deleted\n"
+    )
+    assert json.loads(jobs("prune", "--json")[0]) == {
+        "jobs": 1,
+        "inputs": 0,
+        "dry_run": False,
+    }
+    assert [*states.jobs().values_list("pk", flat=True)] == [kept.pk]
 
 
 def test_sweep_hands_out_what_nobody_works_on(settings: Any, redis_url: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from django_partstream.jobs.observer import notify
 from django_partstream.jobs.work import Tally
 from tests.jobs.conftest import Run
 from tests.jobs.work import KIND, GroupWork, make_job
+
+JOBS = Path(states.__file__).parent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -210,3 +214,27 @@ def test_a_job_that_could_not_be_handed_out_is_logged_with_its_id(
     [record] = caplog.records
     assert record.message == f"job {job.pk}: not handed out yet"
     assert vars(record)["job_id"] == str(job.pk)
+
+
+def logging_calls() -> list[tuple[str, ast.Call]]:
+    """Whatever the package logs about a job, by where."""
+    return [
+        (f"{path.name}:{node.lineno}", node)
+        for path in sorted(JOBS.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("logger.")
+        and ast.unparse(node.args[0]).startswith("'job %s")
+    ]
+
+
+def test_every_line_about_a_job_is_logged_with_its_id() -> None:
+    found = logging_calls()
+    without = [
+        where
+        for where, call in found
+        if "extra" not in {keyword.arg for keyword in call.keywords}
+    ]
+
+    assert len(found) > 5
+    assert without == []

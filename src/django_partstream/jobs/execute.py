@@ -361,6 +361,7 @@ def _interrupted(job: Job) -> SliceEnd:
     try:
         states.release(job)
     except (DatabaseError, InterfaceError):
-        logger.info("job %s: its lease will run out", job.pk)
+        log = {"job_id": str(job.pk)}
+        logger.info("job %s: its lease will run out", job.pk, extra=log)
 
     return SliceEnd.INTERRUPTED

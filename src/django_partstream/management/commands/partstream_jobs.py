@@ -13,7 +13,8 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from django_partstream import conf
-from django_partstream.jobs import progress, states, sweeper
+from django_partstream.errors import BusyError
+from django_partstream.jobs import progress, pruning, states, sweeper
 from django_partstream.jobs.queue import get_queue
 from django_partstream.loading.bar import progress_bar
 from django_partstream.models import State
@@ -35,12 +36,19 @@ COLUMNS = "{:<36}  {:<10}  {:<16}  {:<16}  {:>22}  {:>8}  {}"
 HEAD = ("id", "state", "kind", "owner", "rows", "failed", "created")
 ERRORS = 10
 AS_JSON = "for programs: JSON, one a line"
+#: What a cancel did, behind what the job is now.
+CANCELS = {
+    State.CANCELLED: "",
+    State.CANCELLING: " as soon as the batch in hand is written",
+    None: ", as before",
+}
 WORDS = ("created", "updated", "unchanged", "deleted", "failed")
 
 
 class Command(BaseCommand):
     help = (
-        "List jobs, show or follow one, cancel jobs, hand out those that a queue lost."
+        "List jobs, show or follow one, cancel or delete some, hand out those that a "
+        "queue lost."
     )
     # Whoever looks for what is wrong must not be stopped by what is wrong.
     requires_system_checks = ()
@@ -80,6 +88,13 @@ class Command(BaseCommand):
             "sweep", help="hand the jobs that nobody works on to the queue, now"
         )
         sweep.add_argument("--json", action="store_true", help=AS_JSON)
+
+        prune = commands.add_parser(
+            "prune", help="delete the finished jobs whose time is up"
+        )
+        prune.add_argument("--dry-run", action="store_true", help="only say how many")
+        prune.add_argument("--limit", type=int, help="at most so many, oldest first")
+        prune.add_argument("--json", action="store_true", help=AS_JSON)
 
     def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
         getattr(self, f"_{subcommand}")(options)
@@ -149,7 +164,7 @@ class Command(BaseCommand):
         unknown = []
 
         for job_id in options["jobs"]:
-            done = states.cancel(job_id)
+            done = _cancel(job_id)
             job = _jobs().filter(pk=job_id).first()
 
             if job is None:
@@ -160,10 +175,9 @@ class Command(BaseCommand):
                 self._say_json({"task_id": str(job_id), "state": job.state})
                 continue
 
-            what = "" if done else ", as before"
             self.stdout.write(
-                f"{job_id}: {progress.STATUS[State(job.state)]}{what}, "
-                f"{job.current} of {job.total} rows are written"
+                f"{job_id}: {progress.STATUS[State(job.state)]}{CANCELS[done]}, "
+                f"{job.current} of {job.total} rows are done"
             )
 
         if unknown:
@@ -186,8 +200,26 @@ class Command(BaseCommand):
                 "is nothing to hand out."
             )
 
+    def _prune(self, options: dict[str, Any]) -> None:
+        dry_run = options["dry_run"]
+        jobs = pruning.prune(limit=options["limit"], dry_run=dry_run)
+        inputs = pruning.prune_strays(dry_run=dry_run)
+
+        if options["json"]:
+            self._say_json({"jobs": jobs, "inputs": inputs, "dry_run": dry_run})
+        else:
+            what = "would be deleted" if dry_run else "deleted"
+            self.stdout.write(f"{jobs} jobs and {inputs} inputs without a job {what}")
+
     def _say_json(self, document: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(document, default=str))
+
+
+def _cancel(job_id: UUID) -> State | None:
+    try:
+        return states.cancel(job_id)
+    except BusyError as error:
+        raise CommandError(f"{job_id}: {error.detail}") from error
 
 
 def _jobs() -> QuerySet[Job]:
