@@ -18,9 +18,12 @@ from django_partstream import urls
 from django_partstream.jobs import states
 from django_partstream.jobs.execute import Pace, run_slice
 from django_partstream.models import Job, State
+from django_partstream.subscriptions import open_subscription
+from django_partstream.transports.websocket import RefusedError
 from tests.app import views
 from tests.app.models import Contract
 from tests.jobs.work import make_job
+from tests.test_subscriptions import subscription
 
 pytestmark = pytest.mark.django_db
 
@@ -102,13 +105,12 @@ def test_for_whoever_may_not_see_it_a_job_is_not_there(
     assert states.jobs().count() == 1
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "address", [one for one in ADDRESSES if not one.endswith("retry/")]
+)
 def test_its_owner_sees_it_and_who_holds_an_anonymous_one(
     address: str, ann: Any, bob: Any
 ) -> None:
-    if address.endswith("retry/"):
-        pytest.skip("is asked by POST")
-
     for job, client in [
         (make_job(owner=ann, state=State.CANCELLED), client_of(ann)),
         (make_job(state=State.CANCELLED), client_of(bob)),
@@ -148,6 +150,40 @@ async def test_a_stream_asks_the_same(async_client: AsyncClient) -> None:
 
     await async_client.aforce_login(ann)
     assert (await async_client.get(url, headers=headers)).status_code == 200
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_subscription_asks_the_same() -> None:
+    users = get_user_model().objects
+    ann, bob = await users.acreate(username="ann"), await users.acreate(username="bob")
+    job = await sync_to_async(make_job)(owner=ann, state=State.CANCELLED)
+
+    async def followed(user: Any, job_id: UUID) -> list[str]:
+        client = await sync_to_async(client_of)(user)
+        cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
+        asked = subscription(
+            f"/api/operations/{job_id}/events/",
+            headers=[(b"host", b"testserver"), (b"cookie", cookie)],
+        )
+
+        async with open_subscription(asked) as producer:
+            return [type(frame).__name__ async for frame in producer]
+
+    assert await followed(ann, job.pk) == ["Start", "Progress", "End"]
+
+    for job_id in (job.pk, uuid4()):
+        with pytest.raises(RefusedError) as refused:
+            await followed(bob, job_id)
+
+        assert refused.value.problem.wire() == {
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "There is no job with this id.",
+            "code": "not_found",
+        }
+
     await sync_to_async(connections.close_all)()
 
 
