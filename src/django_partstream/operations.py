@@ -17,6 +17,7 @@ from .bulk.refusals import is_transient
 from .bulk_work import kind_of
 from .errors import BusyError, QueryTimeoutError, TooManyRowsError
 from .intent import read_body, read_intent
+from .replays import answered_once
 from .submission import submit_work
 from .target import target_of
 
@@ -82,7 +83,13 @@ def answer(
         if way.becomes_a_job(view, request, intent, inspection.rows):
             return _submit(view, request, intent, operation, inspection, spool)
 
-        return _write(view, target, operation, intent, inspection, spool, way)
+        return answered_once(
+            request,
+            intent,
+            lambda: _write(view, target, operation, intent, inspection, spool, way),
+            using=target.using,
+            stream=spool,
+        )
 
 
 def _becomes_a_job(view: Any, request: Request, intent: Intent, count: int) -> bool:

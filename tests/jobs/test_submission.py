@@ -402,3 +402,85 @@ def test_a_job_that_is_refused_leaves_nothing_in_the_storage(
 
     assert post(client).status_code == 429
     assert len(storages["vault"].listdir("partstream-inputs")[1]) == 1
+
+
+# Answers at once
+
+
+def post_now(client: Client, body: Any = ROWS, **headers: str) -> Any:
+    return post(client, body, Prefer=headers.pop("Prefer", ""), **headers)
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_an_answer_at_once_is_given_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch, atomic: bool
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
+
+    first = post_now(client, Idempotency_Key=KEY)
+    again = post_now(client, Idempotency_Key=KEY)
+
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert first["Bulk-Mode"] == again["Bulk-Mode"]
+    assert "Idempotency-Replayed" not in first
+    assert again["Idempotency-Replayed"] == "true"
+    assert Contract.objects.count() == 2
+
+
+def test_of_many_that_come_at_once_one_is_written() -> None:
+    answers = at_once(6, lambda _: post_now(Client(), Idempotency_Key=KEY))
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert Contract.objects.count() == 2
+
+
+def test_another_request_is_refused_at_once(client: Client) -> None:
+    post_now(client, Idempotency_Key=KEY)
+
+    for refused in (
+        post_now(client, ROWS[:1], Idempotency_Key=KEY),
+        post_now(client, Prefer="return=minimal", Idempotency_Key=KEY),
+        post(client, Idempotency_Key=KEY),
+    ):
+        assert refused.status_code == 422
+        assert refused.json()["code"] == "idempotency_mismatch"
+
+
+def test_what_was_refused_is_not_kept(client: Client) -> None:
+    bad = [*ROWS, {"number": "C3"}]
+
+    assert post_now(client, bad, Idempotency_Key=KEY).status_code == 400
+    assert post_now(client, bad, Idempotency_Key=KEY).status_code == 400
+    assert not Job.objects.exists()
+
+    lenient = [
+        post_now(client, bad, Idempotency_Key=KEY, Prefer="handling=lenient")
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in lenient] == [207, 207]
+    assert lenient[0].json() == lenient[1].json()
+    assert Contract.objects.count() == 2
+
+
+def test_what_was_only_tried_is_tried_again(client: Client) -> None:
+    for _ in range(2):
+        tried = post_now(client, Idempotency_Key=KEY, Prefer="tx=rollback")
+        assert tried.status_code == 201
+        assert "Idempotency-Replayed" not in tried
+
+    assert not Contract.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_a_kept_answer_is_no_job_of_the_callers(client: Client, ann: Any) -> None:
+    post_now(client, Idempotency_Key="1")
+
+    assert client.get("/api/operations/").json()["count"] == 0
+
+
+def test_without_a_key_nothing_is_kept(client: Client) -> None:
+    post_now(client)
+
+    assert not Job.objects.exists()

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from django_partstream.models import Job
 
-__all__ = ("FOLDER", "PIECE_BYTES", "Input", "InputReader", "discard", "keep", "of")
+__all__ = (
+    "FOLDER",
+    "PIECE_BYTES",
+    "Input",
+    "InputReader",
+    "discard",
+    "keep",
+    "keep_here",
+    "of",
+)
 
 PIECE_BYTES = 1024 * 1024
 
@@ -46,17 +55,19 @@ def keep(job: Job, stream: BinaryIO) -> None:
     alias = conf.current().input_storage
 
     if alias is None:
-        _keep_in_database(job, stream)
-    else:
-        _keep_in_storage(job, stream, alias)
+        keep_here(job, stream)
+        return
 
-    job.save(
-        using=states.jobs().db,
-        update_fields=["input_bytes", "input_sha256", "input_storage", "input_name"],
-    )
+    start = stream.tell()
+    job.input_bytes, job.input_sha256 = _measure(stream)
+    stream.seek(start)
+    job.input_storage = alias
+    job.input_name = storages[alias].save(f"{FOLDER}/{job.pk}", File(stream))
+    _save(job)
 
 
-def _keep_in_database(job: Job, stream: BinaryIO) -> None:
+def keep_here(job: Job, stream: BinaryIO) -> None:
+    """Copy the stream to the database, wherever other inputs are kept."""
     digest = hashlib.sha256()
     start = 0
 
@@ -71,14 +82,14 @@ def _keep_in_database(job: Job, stream: BinaryIO) -> None:
 
     job.input_bytes = start
     job.input_sha256 = digest.hexdigest()
+    _save(job)
 
 
-def _keep_in_storage(job: Job, stream: BinaryIO, alias: str) -> None:
-    start = stream.tell()
-    job.input_bytes, job.input_sha256 = _measure(stream)
-    stream.seek(start)
-    job.input_storage = alias
-    job.input_name = storages[alias].save(f"{FOLDER}/{job.pk}", File(stream))
+def _save(job: Job) -> None:
+    job.save(
+        using=states.jobs().db,
+        update_fields=["input_bytes", "input_sha256", "input_storage", "input_name"],
+    )
 
 
 def _measure(stream: Any) -> tuple[int, str]:

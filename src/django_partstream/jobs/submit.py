@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, router, transaction
+from django.db.models.functions import Now
 
 from django_partstream import conf
 from django_partstream.errors import IdempotencyMismatchError, TooManyJobsError
@@ -28,6 +29,7 @@ __all__ = (
     "InputReader",
     "KeyTakenError",
     "Once",
+    "claim",
     "earlier",
     "submit",
 )
@@ -89,6 +91,26 @@ def submit(
     except BaseException:
         inputs.discard(job)
         raise
+
+    return job
+
+
+def claim(*, kind: str, owner: Any, once: Once) -> Job:
+    """Write down that a key was used, as a job that has ended; in the caller's
+    transaction, whoever comes with the key meanwhile waits for its end.
+
+    Raises KeyTakenError.
+    """
+    using = states.jobs().db
+    job = Job(
+        kind=kind,
+        owner=owner,
+        state=State.SUCCESS,
+        finished_at=Now(),
+        idempotency_key=once.key,
+        request_sha256=once.request,
+    )
+    _insert(job, using)
 
     return job
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rest_framework.response import Response
 
+from django_partstream import replays
 from django_partstream.jobs import progress, states
 from django_partstream.renderers import PageRenderer
 from django_partstream.responses import ProblemMixin
@@ -29,7 +30,12 @@ class OperationListView(ProblemMixin):
             # Whoever has no name has no list: an anonymous job is known by its id.
             return Response({"count": 0, "results": []})
 
-        jobs = states.jobs().filter(owner_id=user.pk).defer("spec", "cursor")[:100]
+        jobs = (
+            states.jobs()
+            .filter(owner_id=user.pk)
+            .exclude(kind=replays.KIND)
+            .defer("spec", "cursor")[:100]
+        )
         shown = [{**progress.snapshot(job), **job_addresses(job.pk)} for job in jobs]
 
         return Response({"count": len(shown), "results": shown})
