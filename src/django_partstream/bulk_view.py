@@ -16,7 +16,7 @@ from .intent import inflate_form
 from .parsers import UnreadParser
 from .renderers import NDJSONRenderer
 from .responses import answer_error, as_problem
-from .routers import ACTIONS, ASYNC_ACTIONS, Purpose, addresses
+from .routers import ACTIONS, ASYNC_ACTIONS, Purpose, addresses, has_action
 from .target import asked_as
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class BulkView:
 
     #: The further addresses, and the methods of each.
     bulk_methods: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: The same, of methods that a viewset has there only where it has them at its own
+    #: addresses; one that has no address of its own has all.
+    bulk_offers: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: What the address of this request is for; None at the viewset's own ones.
     bulk_purpose: Purpose | None = None
 
@@ -100,15 +103,24 @@ class BulkView:
     def get_extra_actions(cls) -> list[Any]:
         own: list[Any] = super().get_extra_actions()  # type: ignore[misc]
         taken = {action.url_path for action in own if not action.detail}
+        further = addresses(cls, cls.methods_of_addresses())
+
+        return [*own, *(one for one in further if one.url_path not in taken)]
+
+    @classmethod
+    def methods_of_addresses(cls) -> dict[str, set[str]]:
+        """The further addresses of this viewset, and the methods of each."""
+        able = {method for method in ACTIONS if has_action(cls, method)} or {*ACTIONS}
         methods: dict[str, set[str]] = {}
 
         for base in cls.__mro__:
             for path, more in base.__dict__.get("bulk_methods", {}).items():
                 methods.setdefault(path, set()).update(more)
 
-        further = addresses(cls, methods)
+            for path, more in base.__dict__.get("bulk_offers", {}).items():
+                methods.setdefault(path, set()).update(able.intersection(more))
 
-        return [*own, *(one for one in further if one.url_path not in taken)]
+        return methods
 
     def initialize_request(
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -80,17 +80,18 @@ class AsyncOperationsMixin(BulkView):
             queryset = Product.objects.all()
             serializer_class = ProductSerializer
 
-    The collection's own address is as in plain DRF.
+    The collection's own address is as in plain DRF. A viewset that cannot write there
+    cannot do it here either.
     """
 
-    bulk_methods: ClassVar = {"operations": ALL, "bulk": ALL}
+    bulk_offers: ClassVar = {"operations": ALL, "bulk": ALL}
 
 
 class SyncUpsertMixin(BulkView):
     """`/upsert/?unique_fields=…` with `POST`, `PATCH` or `PUT`: at most
     `upsert_max_rows` rows, now, answered with counts and keys."""
 
-    bulk_methods: ClassVar = {"upsert": WRITING}
+    bulk_offers: ClassVar = {"upsert": WRITING}
 
 
 class extends:  # noqa: N801 - it reads as a decorator
@@ -135,7 +136,7 @@ class BulkOperationsMixin(BulkView):
     `/upsert/` as `SyncUpsertMixin` does.
     """
 
-    bulk_methods: ClassVar = {"operations": ALL, "bulk": ALL, "upsert": WRITING}
+    bulk_offers: ClassVar = {"operations": ALL, "bulk": ALL, "upsert": WRITING}
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("ACTIONS", "ASYNC_ACTIONS", "Address", "Purpose", "addresses")
+__all__ = ("ACTIONS", "ASYNC_ACTIONS", "Address", "Purpose", "addresses", "has_action")
 
 #: What DRF calls the methods of a viewset, and what adrf does.
 ACTIONS = {
@@ -54,6 +54,11 @@ class Address:
     @property
     def __name__(self) -> str:
         return self.url_name.replace("-", "_")
+
+
+def has_action(cls: type, method: str) -> bool:
+    """Whether a viewset has such a method at its own addresses."""
+    return hasattr(cls, ACTIONS[method]) or hasattr(cls, ASYNC_ACTIONS[method])
 
 
 def addresses(cls: Any, methods: Mapping[str, set[str]]) -> list[Address]:

@@ -14,9 +14,10 @@ from rest_framework.permissions import BasePermission
 
 from .bulk import pipeline
 from .bulk.verb import Verb
+from .routers import has_action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from django.db.models import Model
 
@@ -129,16 +130,34 @@ def asks_objects(permission: Any) -> bool:
 
 def _denial(view: Any, method: str, action: str) -> Any:
     """What raises the view's refusal of such a request; None where it has none."""
+    if not _answers(view, method):
+        return _refusing(exceptions.PermissionDenied(f"{method} is not allowed here."))
+
     try:
         with asked_as(view, method, action):
             view.check_permissions(view.request)
     except (exceptions.PermissionDenied, exceptions.NotAuthenticated) as error:
-        denied = error
-    else:
-        return None
+        return _refusing(error)
 
+    return None
+
+
+def _answers(view: Any, method: str) -> bool:
+    """Whether the view answers such a request at some address: a POST that changes a
+    stored row does what only a PATCH could."""
+    name = method.lower()
+
+    if name not in view.http_method_names:
+        return False
+
+    further = getattr(view, "methods_of_addresses", dict)().values()
+
+    return has_action(type(view), name) or any(name in methods for methods in further)
+
+
+def _refusing(error: Exception) -> Callable[..., None]:
     def deny(*_: Any) -> None:
-        raise denied
+        raise error
 
     return deny
 

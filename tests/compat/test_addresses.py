@@ -205,6 +205,54 @@ def test_permissions_by_action_guard_many_as_one(
     assert not Job.objects.exists()
 
 
+def test_who_only_reads_at_home_only_reads_elsewhere(client: Client) -> None:
+    contracts(1)
+    row = [{"number": "C000", "year": 1}]
+
+    for method in ("POST", "PATCH", "PUT", "DELETE"):
+        for name in NAMES:
+            url = f"/api/read-only/{name}/?unique_fields=number"
+            assert ask(client, method, url, row).status_code == 405
+
+    assert client.get("/api/read-only/operations/").json()["count"] == 1
+    assert ask(client, "POST", "/api/read-only/upsert/", row).status_code in (404, 405)
+    assert years() == {"C000": 2000}
+
+
+@pytest.mark.parametrize("base", ["/api/creating/", "/api/posting/"])
+@pytest.mark.parametrize("name", ["", "operations/", "upsert/"])
+def test_who_changes_nothing_at_home_changes_nothing_by_an_upsert(
+    client: Client, base: str, name: str
+) -> None:
+    contracts(1)
+    rows = [{"number": "C000", "year": 1}, {"number": "NEW", "year": 2}]
+
+    response = ask(
+        client,
+        "POST",
+        f"{base}{name}?unique_fields=number",
+        rows,
+        Prefer="handling=lenient",
+    )
+
+    if response.status_code == 202:
+        (error,) = status_of(client, response)["result"]["errors"]
+    elif name:
+        (error,) = response.json()["errors"]
+    else:
+        error, _ = response.json()["results"]
+
+    assert error["row"] == 1
+    assert error["errors"] == [
+        {
+            "pointer": "",
+            "code": "permission_denied",
+            "detail": "PATCH is not allowed here.",
+        }
+    ]
+    assert years() == {"C000": 2000, "NEW": 2}
+
+
 def test_a_viewsets_own_address_stays_its_own(client: Client) -> None:
     assert client.get("/api/own-bulk/bulk/").json() == "mine"
     assert client.get("/api/own-bulk/operations/").json()["count"] == 0

@@ -27,6 +27,9 @@ router.register(
     "filterset-contracts", views.FiltersetViewSet, basename="filterset-contracts"
 )
 router.register("no-jobs", views.NoJobsViewSet, basename="no-jobs")
+router.register("read-only", views.ReadOnlyViewSet, basename="read-only")
+router.register("creating", views.CreatingViewSet, basename="creating")
+router.register("posting", views.PostingViewSet, basename="posting")
 
 simple = SimpleRouter(use_regex_path=False)
 simple.register("simple-contracts", views.ContractViewSet, basename="simple")

@@ -10,9 +10,14 @@ from adrf.viewsets import ModelViewSet as AsyncModelViewSet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.mixins import CreateModelMixin
 from rest_framework.permissions import IsAdminUser, IsAuthenticated
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet, ModelViewSet
+from rest_framework.viewsets import (
+    GenericViewSet,
+    ModelViewSet,
+    ReadOnlyModelViewSet,
+)
 
 from django_partstream.mixins import (
     AsyncCreateMixin,
@@ -226,3 +231,21 @@ class NoJobsViewSet(BulkModelViewSet):
 class AllTransactionsViewSet(BulkModelViewSet):
     queryset = Transaction.objects.order_by("id")
     serializer_class = DocumentedSerializer
+
+
+class ReadOnlyViewSet(BulkOperationsMixin, ReadOnlyModelViewSet[Any]):
+    queryset = Contract.objects.order_by("number")
+    serializer_class = ContractSerializer
+
+
+class CreatingViewSet(BulkOperationsMixin, CreateModelMixin, GenericViewSet[Any]):
+    queryset = Contract.objects.order_by("number")
+    serializer_class = ContractSerializer
+
+
+class PostingViewSet(BulkModelViewSet):
+    """Says so in another way."""
+
+    queryset = Contract.objects.order_by("number")
+    serializer_class = ContractSerializer
+    http_method_names = ["get", "post", "head", "options"]
