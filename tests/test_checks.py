@@ -164,6 +164,50 @@ def test_connection_setup_that_can_be_used_is_silent(settings, setup):
     assert found() == []
 
 
+STORAGE_HINT = (
+    "Name a storage of its own in STORAGES, which no address serves and all hosts "
+    "share; or leave INPUT_STORAGE out: inputs then go to the database."
+)
+
+
+def test_storage_for_inputs_that_is_not_there(settings):
+    settings.PARTSTREAM = {"INPUT_STORAGE": "vault"}
+
+    assert found() == [
+        (
+            "partstream.E003",
+            (
+                "PARTSTREAM['INPUT_STORAGE'] is 'vault', which cannot be used: Could "
+                "not find config for 'vault' in settings.STORAGES."
+            ),
+            STORAGE_HINT,
+        )
+    ]
+
+
+@pytest.mark.parametrize(("folder", "is_public"), [("media/a", True), ("b", False)])
+def test_storage_for_inputs_that_everybody_reads(settings, tmp_path, folder, is_public):
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "vault": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / folder},
+        },
+    }
+    settings.PARTSTREAM = {"INPUT_STORAGE": "vault"}
+    warning = (
+        "partstream.W010",
+        (
+            "PARTSTREAM['INPUT_STORAGE'] is 'vault', whose files are in MEDIA_ROOT: "
+            "whoever guesses a name there may read what others have uploaded."
+        ),
+        STORAGE_HINT,
+    )
+
+    assert found() == ([warning] if is_public else [])
+
+
 def test_views_that_write_row_by_row_and_why(settings):
     router = SimpleRouter()
     router.register("contracts", ContractViewSet, basename="contracts")

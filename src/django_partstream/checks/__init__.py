@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from . import bulk, databases, older, serving, settings, urls
+from . import bulk, databases, older, serving, settings, storage, urls
 
 __all__ = ("CHECKS",)
 
@@ -15,6 +15,7 @@ __all__ = ("CHECKS",)
 CHECKS = (
     settings.check_settings,
     settings.check_connection_setup,
+    storage.check_input_storage,
     settings.check_channel_layer,
     older.check_older_settings,
     urls.check_job_addresses,
