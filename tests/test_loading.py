@@ -219,11 +219,11 @@ def test_an_answer_at_once_tells_its_counts(
     path = tmp_path / "two.csv"
     path.write_text("number,year\nA,2024\nB,2025\n")
 
-    code, out, _ = load(capsys, only_sync(contracts), path)
+    code, out, err = load(capsys, only_sync(contracts), path)
 
     assert code == 0
     assert out.endswith(": 2 created\n")
-    assert Job.objects.count() == 0
+    assert "completed" not in err
 
 
 def test_a_strict_answer_at_once_is_a_count(
@@ -479,21 +479,37 @@ def test_a_connection_that_is_cut_is_made_again(
     assert names(file.parent) == ["contracts.csv", "contracts.failed.csv"]
 
 
-def test_an_upload_whose_answer_was_lost_is_sent_again_and_is_the_same_job(
+@pytest.mark.parametrize("collection", ["contracts", "sync-contracts"])
+def test_a_file_whose_answer_was_lost_is_sent_again_and_taken_once(
+    collection: str, server: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text("number,year\nA,2024\nB,2025\n")
+    cuts = [f"/{collection}/", f"/{collection}/"]
+
+    with relay(server, cuts=cuts) as port:
+        code, out, err = load(
+            capsys, f"http://127.0.0.1:{port}/api/{collection}/", path
+        )
+
+    assert code == 0
+    assert err.count("; sending the file again\n") == 2
+    assert out.endswith(": 2 created\n")
+    assert numbers() == ["A", "B"]
+
+
+def test_a_file_whose_answer_never_comes_is_given_up_and_its_key_is_told(
     server: int, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with relay(server, cuts=["/contracts/"]) as port:
-        code, _, err = load(capsys, f"http://127.0.0.1:{port}/api/contracts/", file)
-        [key] = re.findall(r"--idempotency-key (\S+) it becomes no second job\.", err)
-        again = load(
-            capsys,
-            *(f"http://127.0.0.1:{port}/api/contracts/", file),
-            *("--idempotency-key", key),
-        )
+    with relay(server, cuts=["/contracts/"] * 3) as port:
+        address = f"http://127.0.0.1:{port}/api/contracts/"
+        code, _, err = load(capsys, address, file)
+        [key] = re.findall(r"--idempotency-key (\S+) it is taken once\.", err)
+        again, _, _ = load(capsys, address, file, "--idempotency-key", key)
 
     assert code == 2
     assert "does not answer: " in err
-    assert again[0] == 1
+    assert again == 1
     assert Job.objects.count() == 1
     assert len(numbers()) == 8
 

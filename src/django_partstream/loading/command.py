@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 import uuid
@@ -29,6 +30,9 @@ __all__ = ("ALL_WRITTEN", "REFUSED", "SOME_FAILED", "main")
 
 ALL_WRITTEN, SOME_FAILED, REFUSED = 0, 1, 2
 INTERRUPTED = 130
+
+#: How often a file is sent whose answer does not come.
+UPLOADS = 3
 
 #: How long a server may read and answer what it was sent.
 ANSWER_SECONDS = 600.0
@@ -173,22 +177,31 @@ def _send(site: Site, options: argparse.Namespace, upload: Upload, bar: Bar) -> 
     def on_read(read: int) -> None:
         bar.show("sent", read, upload.size)
 
-    try:
-        return site.ask(
-            options.method,
-            url,
-            headers={**upload.headers, "Idempotency-Key": options.idempotency_key},
-            body=upload.pieces(on_read),
-            seconds=ANSWER_SECONDS,
-        )
-    except UnreachableError as error:
-        raise LoadError(f"{options.url} cannot be reached: {error}.") from error
-    except LOST as error:
-        raise LoadError(
-            f"{options.url} does not answer: {error or type(error).__name__}. Whether "
-            "it has taken the file is not known; sent again with --idempotency-key "
-            f"{options.idempotency_key} it becomes no second job."
-        ) from error
+    for attempt in itertools.count(1):
+        try:
+            return site.ask(
+                options.method,
+                url,
+                headers={**upload.headers, "Idempotency-Key": options.idempotency_key},
+                body=upload.pieces(on_read),
+                seconds=ANSWER_SECONDS,
+            )
+        except UnreachableError as error:
+            raise LoadError(f"{options.url} cannot be reached: {error}.") from error
+        except LOST as error:
+            text = str(error) or type(error).__name__
+
+            if attempt == UPLOADS:
+                raise LoadError(
+                    f"{options.url} does not answer: {text}. Whether it has taken the "
+                    "file is not known; sent again with --idempotency-key "
+                    f"{options.idempotency_key} it is taken once."
+                ) from error
+
+            # The key makes it the same request, also if the first one was heard.
+            bar.say(f"connection lost ({text}); sending the file again")
+
+    raise AssertionError("attempts end")
 
 
 def _answered(answer: Answer, upload: Upload, began: float) -> int:

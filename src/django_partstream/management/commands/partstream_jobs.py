@@ -42,6 +42,8 @@ CANCELS = {
     State.CANCELLING: " as soon as the batch in hand is written",
     None: ", as before",
 }
+#: Queues whose workers look into the table themselves.
+POLLED = ("embedded", "database")
 WORDS = ("created", "updated", "unchanged", "deleted", "failed")
 
 
@@ -187,12 +189,12 @@ class Command(BaseCommand):
         queue = conf.current().queue
         count = 0
 
-        if queue == "arq":
+        if queue not in POLLED:
             count = async_to_sync(sweeper.sweep)(get_queue())
 
         if options["json"]:
             self._say_json({"handed_out": count})
-        elif queue == "arq":
+        elif queue not in POLLED:
             self.stdout.write(f"{count} jobs handed out")
         else:
             self.stdout.write(
