@@ -2,7 +2,7 @@
 
 PORT = 8000
 
-.PHONY: help demo demo-full test test-long bench bench-quick docs check-wheel matrix \
+.PHONY: help chaos demo demo-full test test-long bench bench-quick docs check-wheel matrix \
 	client clean
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo "make demo-full   the same on PostgreSQL and Redis, with users and workers"
 	@echo "make test        every check and every test"
 	@echo "make test-long   the same with the long form of the slow suites (an hour)"
+	@echo "make chaos       kill jobs' workers for an hour; SEED=… repeats a run"
 	@echo "make bench       measure everything, write benchmarks/README.md"
 	@echo "make bench-quick measure less, in two minutes, and print it"
 	@echo "make docs        the documentation as pages, in docs/_build"
@@ -33,6 +34,10 @@ test:
 test-long:
 	@sh .ci/environment test
 	@PARTSTREAM_LONG=1 PYTEST_TIMEOUT=7200 .venv/bin/python -m tests.run
+
+chaos:
+	@sh .ci/environment test
+	@PARTSTREAM_LONG=1 SEED=$(SEED) .venv/bin/python -m pytest tests/chaos -m chaos --timeout=3600 -v
 
 bench:
 	@sh .ci/environment bench

@@ -69,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "database: also run on PostgreSQL and on MariaDB"
     )
     config.addinivalue_line("markers", "browser: needs Chromium")
+    config.addinivalue_line("markers", "chaos: ends processes and servers that work")
     config.addinivalue_line("markers", "large: loads a whole year of flights")
     config.addinivalue_line("markers", "full: runs `make demo-full`'s system")
 

@@ -80,7 +80,7 @@ def python(*arguments: str) -> list[str]:
 
 #: Tests of whole processes and large files, where coverage would see nothing or take
 #: as long again.
-SYSTEM = "browser or full or large"
+SYSTEM = "browser or chaos or full or large"
 
 #: So that what makes the run long is seen.
 SLOWEST = ("--durations=15", "--durations-min=3")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .bench import Bench, open_bench
 from .queue import GRACE_SECONDS
+from .sweeper import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,12 +50,16 @@ class DatabaseQueue:
         concurrency: int,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        async with open_bench(
-            stop,
-            threads=concurrency,
-            commit_seconds=self.commit_seconds,
-            grace_seconds=grace_seconds,
-        ) as bench:
+        async with (
+            # For the pruning, and for the notes of what is dispatched.
+            sweeping(self),
+            open_bench(
+                stop,
+                threads=concurrency,
+                commit_seconds=self.commit_seconds,
+                grace_seconds=grace_seconds,
+            ) as bench,
+        ):
             self._loop, self._bench = asyncio.get_running_loop(), bench
 
             try:

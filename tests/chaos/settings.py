@@ -1,0 +1,12 @@
+"""Settings of the processes that the chaos tests start and end."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.chaos.apps.ChaosConfig"]
+PARTSTREAM = json.loads(os.environ.get("CHAOS_PARTSTREAM", "{}"))
