@@ -105,7 +105,7 @@ def test_a_submission_killed_at_any_moment_leaves_a_job_or_nothing(
 
 @pytest.mark.parametrize("point", FAILING)
 def test_a_worker_killed_while_it_gives_a_job_up(arena: Arena, point: Point) -> None:
-    job = states.jobs().create(kind="nobody knows it", total=23)
+    job = arena.make_job(23, refused=True)
     crash = {"point": point, "how": "kill"}
     victim = arena.start("slice", job=str(job.pk), crash=crash)
     assert arena.end(victim) == -9

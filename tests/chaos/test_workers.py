@@ -67,12 +67,20 @@ def test_a_killed_worker_is_replaced_within_lease_and_sweep(arena: Arena) -> Non
     assert arena.takeovers() == 1
 
 
+def moments(arena: Arena) -> list[Point]:
+    outside = [Point.AFTER_CLAIM, Point.BEFORE_LOCK, Point.AFTER_COMMIT]
+    within = [Point.AFTER_LOCK, Point.WITHIN_STEP, Point.AFTER_ADVANCE]
+
+    # On SQLite a transaction that stands still holds up every writer of the file.
+    return outside if arena.kind == "sqlite" else [*outside, *within]
+
+
 def test_a_worker_that_stood_still_past_its_lease_writes_nothing_more(
     arena: Arena,
 ) -> None:
     frozen = {}
 
-    for point in (Point.AFTER_CLAIM, Point.BEFORE_LOCK, Point.AFTER_COMMIT):
+    for point in moments(arena):
         job = arena.make_job(23)
         nth = 1 if point is Point.AFTER_CLAIM else 2
         crash = {"point": point, "nth": nth, "how": "stop"}

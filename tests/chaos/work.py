@@ -12,7 +12,7 @@ from django.db import connections
 
 from django_partstream.jobs import states
 from django_partstream.jobs.crash_points import Point, reached
-from django_partstream.jobs.work import Budget, Step, Tally, register
+from django_partstream.jobs.work import Budget, Step, Tally, WorkRefusedError, register
 from django_partstream.models import Job
 
 KIND = "chaos"
@@ -31,6 +31,9 @@ class ChaosWork:
     def __init__(self, job: Job) -> None:
         self.using = states.jobs().db
         self._job = job
+
+        if job.spec.get("refused"):
+            raise WorkRefusedError("Nobody may do this.")
 
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         spec = self._job.spec
