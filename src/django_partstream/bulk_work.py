@@ -132,7 +132,7 @@ class BulkWork:
 
         return self._read
 
-    def _run(self, batch: Sequence[rows.Row], left: int | None) -> list[Outcome]:
+    def _run(self, batch: Sequence[rows.Row], left: int | None) -> Sequence[Outcome]:
         """The outcomes of these rows, up to the one whose failure is too many."""
         if left is None:
             return self._operation.run(batch)

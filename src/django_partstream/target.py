@@ -17,7 +17,7 @@ from .bulk.verb import Verb
 from .routers import has_action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from django.db.models import Model
 
@@ -150,7 +150,9 @@ def _answers(view: Any, method: str) -> bool:
     if name not in view.http_method_names:
         return False
 
-    further = getattr(view, "methods_of_addresses", dict)().values()
+    further: Collection[Collection[str]] = getattr(
+        view, "methods_of_addresses", dict
+    )().values()
 
     return has_action(type(view), name) or any(name in methods for methods in further)
 

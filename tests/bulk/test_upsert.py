@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -64,7 +65,7 @@ def make(
     return Upsert(target, unique_fields=unique_fields, update_fields=update_fields)
 
 
-def run(upsert: Upsert, *rows: Any) -> list[Outcome]:
+def run(upsert: Upsert, *rows: Any) -> Sequence[Outcome]:
     with transaction.atomic():
         return upsert.run(
             [Row(number=n, line=None, data=data) for n, data in enumerate(rows, 1)]
