@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import signing
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from django_partstream.errors import (
@@ -16,6 +16,8 @@ from django_partstream.errors import (
 )
 from django_partstream.parts.cursor import (
     MAX_CURSOR_LENGTH,
+    SALT,
+    VERSION,
     Binding,
     Owed,
     read,
@@ -41,6 +43,25 @@ def test_what_is_signed_is_read(names: list[str], query: str) -> None:
     assert token is not None
 
     assert read(token, ANN, ttl=60) == Owed(query=query, names=tuple(names))
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=30), min_size=1, unique=True),
+    query=st.text(max_size=100),
+)
+@example(names=["\ud800", "Zürich", "a"], query="")
+def test_it_is_signed_as_django_signs(names: list[str], query: str) -> None:
+    token = signed(*names, query=query)
+    payload, stamp, _ = token.rsplit(":", 2)
+
+    assert signing.TimestampSigner(salt=SALT).unsign(token) == payload
+    version, digest, *content = signing.loads(token, salt=SALT)
+    assert (version, digest, content) == (VERSION, ANN.digest, [query, names])
+    # What is signed is what Django would have written, to the byte.
+    assert signing.b64_decode(payload.encode()) == signing.JSONSerializer().dumps(
+        [version, digest, query, names]
+    ) or payload.startswith(".")
+    assert stamp
 
 
 def test_nothing_owed_is_no_cursor() -> None:

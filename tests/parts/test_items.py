@@ -653,3 +653,17 @@ def test_in_a_transaction_lists_see_its_rows(client: Any) -> None:
     )
 
     assert merged.data == {"rows": ["uncommitted"], "more": [{"name": "uncommitted"}]}
+
+
+async def test_value_that_is_awaited_and_turns_out_to_be_a_list_is_sent_whole() -> None:
+    async def slowly() -> AsyncIterator[int]:
+        for number in range(3):
+            await asyncio.sleep(0.01)
+            yield number
+
+    async def later() -> AsyncIterator[int]:
+        return slowly()
+
+    found = merge(await all_frames(("later", later()), ("plain", 1)))
+
+    assert found.data == {"later": [0, 1, 2], "plain": 1}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = (
     "Observer",
     "PartEvent",
+    "is_observed",
     "mark_cached",
     "notify",
     "observe",
@@ -94,6 +95,11 @@ def unobserve(observer: Observer) -> None:
 
     with _lock:
         _observers = tuple(known for known in _observers if known != observer)
+
+
+def is_observed() -> bool:
+    """Whether there is anybody to be told."""
+    return bool(_observers)
 
 
 def notify(event: PartEvent) -> None:

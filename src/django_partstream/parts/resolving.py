@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from django_partstream import offload
 from django_partstream.errors import PartstreamError, PartTimeoutError
 
-from .observer import PartEvent, notify, watch_cache
+from .observer import PartEvent, is_observed, notify, watch_cache
 from .outcome import Resolved, failed_problem, timeout_problem
 from .part import Lazy, Part
-from .value import evaluate
+from .value import evaluate, plain_data
 
 if TYPE_CHECKING:
     from django_partstream.encoding import Encoded
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .feed import Feed
     from .scope import Scope
 
-__all__ = ("resolve",)
+__all__ = ("resolve", "resolve_at_once")
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,26 @@ async def resolve(part: Part, scope: Scope, feed: Feed) -> Resolved:
     )
 
 
+def resolve_at_once(part: Part, scope: Scope) -> Resolved | None:
+    """What becomes of a value that is plain data, and small; None of any other."""
+    started = time.perf_counter()
+    data = plain_data(part.value)
+
+    if data is None:
+        return None
+
+    ms = round((time.perf_counter() - started) * 1000, 3)
+    _tell(part, scope, "started")
+    _tell(part, scope, "finished", ms=ms)
+
+    return Resolved(name=part.name, ms=ms, data=data)
+
+
 async def _within(part: Part, scope: Scope, feed: Feed) -> Encoded | None:
     timeout = part.value.timeout if isinstance(part.value, Lazy) else None
+
+    if timeout is None:
+        return await evaluate(part, scope.request, feed)
 
     try:
         async with asyncio.timeout(timeout) as limit:
@@ -87,7 +105,7 @@ async def _within(part: Part, scope: Scope, feed: Feed) -> Encoded | None:
             return await evaluate(part, scope.request, feed)
     except TimeoutError as error:
         # The function's own TimeoutError is a failure like any other.
-        if timeout is None or not limit.expired():
+        if not limit.expired():
             raise
 
         raise PartTimeoutError(seconds=timeout) from error
@@ -113,4 +131,5 @@ def _tell(
     kind: Literal["started", "finished", "failed", "cancelled"],
     **more: Any,
 ) -> None:
-    notify(PartEvent(kind=kind, view=scope.view, part=part.name, **more))
+    if is_observed():
+        notify(PartEvent(kind=kind, view=scope.view, part=part.name, **more))

@@ -13,7 +13,7 @@ from django_partstream import frames
 from .feed import Feed
 from .outbox import Lane, Outbox
 from .outcome import Resolved, gone_problem
-from .resolving import resolve
+from .resolving import resolve, resolve_at_once
 from .scope import Scope
 from .value import is_ready
 
@@ -36,13 +36,23 @@ CLEANUP_SECONDS = 5.0
 async def resolve_all(parts: Sequence[Part], scope: Scope) -> list[Resolved]:
     """Resolve these parts at once, lists as a whole; the results are in the order of
     `parts`."""
+    there = {
+        part.name: resolved
+        for part in parts
+        if is_ready(part) and (resolved := resolve_at_once(part, scope)) is not None
+    }
+
     async with asyncio.TaskGroup() as group:
         slots = asyncio.Semaphore(scope.max_running)
         tasks = [
-            group.create_task(_resolve_whole(part, scope, slots)) for part in parts
+            group.create_task(_resolve_whole(part, scope, slots))
+            for part in parts
+            if part.name not in there
         ]
 
-    return [task.result() for task in tasks]
+    there |= {task.result().name: task.result() for task in tasks}
+
+    return [there[part.name] for part in parts]
 
 
 async def _resolve_whole(
@@ -118,11 +128,12 @@ class _Work:
         self._slots = asyncio.Semaphore(scope.max_running)
         self._ready = [part for part in parts if is_ready(part)]
         self._later = [part for part in parts if not is_ready(part)]
+        #: Of those that are ready, how many are not plain data and not taken yet.
+        self._begun = 0
         self._first, self._then = Outbox(), Outbox()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> _Work:
-        self._start(self._ready, self._first)
         self._start(self._later, self._then)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._deadline, self._close)
@@ -159,12 +170,26 @@ class _Work:
 
     async def take(self) -> frames.Items | Resolved | None:
         """The next thing that a part says; None after the deadline."""
-        if not self._ready:
+        while self._ready:
+            part = self._ready.pop(0)
+            resolved = resolve_at_once(part, self._scope)
+
+            if resolved is not None:
+                return resolved
+
+            self._start([part], self._first)
+            self._begun += 1
+
+        if not self._begun:
             return await self._then.take()
 
-        self._ready.pop()
+        said = await self._first.take()
 
-        return await self._first.take()
+        # What is to be awaited may turn out to be a list.
+        if isinstance(said, Resolved):
+            self._begun -= 1
+
+        return said
 
     def _close(self) -> None:
         self._first.close()

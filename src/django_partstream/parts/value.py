@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from .feed import Feed
     from .group import EncodeMany, Piece
 
-__all__ = ("evaluate", "is_ready")
+__all__ = ("evaluate", "is_ready", "plain_data")
 
 
 def is_ready(part: Part) -> bool:
     """Whether the value is there, and leaves before any lazy part is awaited."""
     return not isinstance(part.value, Lazy) and not is_list(part.value)
+
+
+def plain_data(value: Any) -> encoding.Encoded | None:
+    """The value as JSON, where that takes little time and runs nobody's code."""
+    if isinstance(value, encoding.Encoded):
+        return value
+
+    plain = encoding.encode_plain(value) if is_small(value) else None
+
+    return None if plain is None else encoding.Encoded(plain)
 
 
 async def evaluate(part: Part, request: Any, feed: Feed) -> encoding.Encoded | None:
@@ -43,20 +53,17 @@ async def evaluate(part: Part, request: Any, feed: Feed) -> encoding.Encoded | N
     while inspect.isawaitable(value):
         value = await value
 
-    if isinstance(value, encoding.Encoded):
-        return value
-
     if is_list(value):
         encode_many = _encode_many(serializer, request) if serializer else None
         await put_all(value, feed, encode_many)
 
         return None
 
-    if serializer is None and is_small(value):
-        plain = encoding.encode_plain(value)
+    if serializer is None or isinstance(value, encoding.Encoded):
+        plain = plain_data(value)
 
         if plain is not None:
-            return encoding.Encoded(plain)
+            return plain
 
     encoded: encoding.Encoded = await offload.run_here(
         _encode, value, serializer, request
