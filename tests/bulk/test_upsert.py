@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -65,11 +64,13 @@ def make(
     return Upsert(target, unique_fields=unique_fields, update_fields=update_fields)
 
 
-def run(upsert: Upsert, *rows: Any) -> Sequence[Outcome]:
+def run(upsert: Upsert, *rows: Any) -> list[Outcome]:
     with transaction.atomic():
-        return upsert.run(
-            [Row(number=n, line=None, data=data) for n, data in enumerate(rows, 1)]
-        )
+        return [
+            *upsert.run(
+                [Row(number=n, line=None, data=data) for n, data in enumerate(rows, 1)]
+            )
+        ]
 
 
 def kinds(outcomes: list[Outcome]) -> list[str]:
