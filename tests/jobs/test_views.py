@@ -20,7 +20,8 @@ from django.test import AsyncClient, Client
 
 from django_partstream import hub
 from django_partstream.jobs import following, progress, states
-from django_partstream.models import Job
+from django_partstream.models import Job, JobCancel, State
+from django_partstream.stream_slots import slots
 from tests.jobs.conftest import Run
 from tests.jobs.work import make_job
 
@@ -306,3 +307,38 @@ async def test_followers_are_told_of_a_cancel_at_once(
         shown: Any = await anext(stream)
 
     assert shown.snapshot["state"] == "CANCELLED"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_holds_as_many_streams_as_one_may_is_answered_at_once(
+    async_client: AsyncClient, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"STREAMS_PER_USER": 1, "MAX_WAIT_SECONDS": 100}
+    job = await sync_to_async(make_job)(seq=5)
+    slot = slots.take("127.0.0.1", 1)
+
+    try:
+        async with asyncio.timeout(20):
+            assert (await ask(async_client, job, Prefer="wait=99")).status_code == 200
+    finally:
+        slot.give_back()
+
+
+def test_a_cancel_that_a_batch_holds_up_is_accepted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(state="PROGRESS", seq=5)
+
+    def leave_word(job_id: Any) -> State:
+        JobCancel.objects.create(job_id=job_id)
+
+        return State.CANCELLING
+
+    monkeypatch.setattr(states, "cancel", leave_word)
+
+    response = client.delete(address(job, "status"))
+
+    assert response.status_code == 202
+    assert response.json()["state"] == "CANCELLING"
+    # What a client knew before is no longer so.
+    assert ask(client, job, If_None_Match='"5"').json()["status"] == "cancelling"

@@ -9,11 +9,13 @@ from asgiref.sync import sync_to_async
 from django.utils.http import parse_etags
 from rest_framework.response import Response
 
-from django_partstream import hub, preferences
+from django_partstream import conf, hub, preferences
+from django_partstream.errors import TooManyStreamsError
 from django_partstream.jobs import progress, states
 from django_partstream.models import State
 from django_partstream.renderers import PageRenderer
-from django_partstream.streamable import AsyncView
+from django_partstream.stream_slots import slots
+from django_partstream.streamable import AsyncView, holder_of
 from django_partstream.submission import job_addresses
 from django_partstream.waiting import RETRY_AFTER, changed, patience_of
 
@@ -43,7 +45,7 @@ class OperationStatusView(AsyncView, OperationView):
         known = request.headers.get("If-None-Match")
 
         if seconds and not _has_ended(job) and _is_known(job, known or "*"):
-            await changed(request, job, seconds=seconds)
+            await _wait(request, job, seconds)
             # Whoever waited must still have the right to see it.
             job = await sync_to_async(self.get_job)(job_id)
 
@@ -72,6 +74,19 @@ class OperationStatusView(AsyncView, OperationView):
         job = self.get_job_to_change(job_id)
 
         return states.cancel(job.pk), self.get_job(job_id)
+
+
+async def _wait(request: Any, job: Job, seconds: float) -> None:
+    """As a stream would, and counted as one; who has too many is answered at once."""
+    try:
+        slot = slots.take(holder_of(request), conf.current().streams_per_user)
+    except TooManyStreamsError:
+        return
+
+    try:
+        await changed(request, job, seconds=seconds)
+    finally:
+        slot.give_back()
 
 
 def status_response(job: Job) -> Response:
