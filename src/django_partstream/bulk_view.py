@@ -62,6 +62,9 @@ class BulkView:
     csv_max_file_size: int | None = None
     #: Rows that are answered at once; None: `PARTSTREAM['SYNC_MAX_ROWS']`.
     sync_max_rows: int | None = None
+    #: How many rows of a job may fail before it is stopped: a number, or "10%" of
+    #: them; None: all may. A request's `?max_errors=` goes before.
+    max_errors: int | str | None = None
     #: Rows of `/upsert/`; None: `PARTSTREAM['UPSERT_MAX_ROWS']`.
     upsert_max_rows: int | None = None
     #: From how many objects on `GET /operations/` answers with a job.

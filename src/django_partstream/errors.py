@@ -28,6 +28,7 @@ __all__ = (
     "JobUnfinishedError",
     "NotCSVError",
     "NotFoundError",
+    "NothingToRetryError",
     "PartOptionError",
     "PartTimeoutError",
     "PartTypeError",
@@ -235,6 +236,13 @@ class TooManyJobsError(PartstreamError):
     code = "too_many_jobs"
     status = 429
     retry_after = 5
+
+
+class NothingToRetryError(PartstreamError):
+    """The job has no such rows to run again."""
+
+    code = "nothing_to_retry"
+    status = 409
 
 
 class IdempotencyKeyError(BadRequestError):

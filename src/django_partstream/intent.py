@@ -56,6 +56,8 @@ class Intent:
     unique_fields: tuple[str, ...]
     update_fields: tuple[str, ...] | None
     preferences: preferences.Preferences
+    #: As it was sent.
+    max_errors: str | None = None
     #: The row came as an object, and is answered as one.
     is_single: bool = False
 
@@ -307,6 +309,7 @@ def read_intent(
         unique_fields=unique or (),
         update_fields=update,
         preferences=preferences.parse(request.headers.get("Prefer")),
+        max_errors=request.query_params.get("max_errors", body.form.get("max_errors")),
         is_single=given is not None and not wrapper,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.db import DatabaseError, connections, transaction
 
-from . import answers, conf, time_limit, uploads
+from . import answers, conf, fingerprint, max_errors, time_limit, uploads
 from .bulk import rows
 from .bulk.operation import operation_on
 from .bulk.outcomes import Outcomes
@@ -230,7 +230,9 @@ def _submit(
             "verb": intent.verb.value,
             "unique_fields": list(intent.unique_fields),
             "update_fields": None if update_fields is None else list(update_fields),
+            **max_errors.spec_of(view, intent.max_errors, inspection.rows),
         },
+        fields=fingerprint.fields_of(view.get_serializer(data={})),
         total=inspection.rows,
         preferences=intent.preferences,
         stream=spool,

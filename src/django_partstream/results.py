@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .bulk import rows
+from .bulk.row import Position
 from .errors import BadRequestError, JobUnfinishedError
-from .jobs import inputs, ledger
+from .job_rows import JobRows
+from .jobs import ledger
 from .models import JobBatch, State
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .bulk.row import Row
     from .models import Job
 
-__all__ = ("OUTCOMES", "results_of")
+__all__ = ("OUTCOMES", "failures_of", "results_of")
 
 READ_BYTES = 64 * 1024
 
@@ -49,22 +50,26 @@ def results_of(job: Job, outcome: str) -> Iterator[dict[str, Any]]:
     return OUTCOMES[outcome](job)
 
 
-def _failed(job: Job) -> Iterator[dict[str, Any]]:
+def failures_of(job: Job) -> Iterator[dict[str, Any]]:
+    """The failed rows, as the ledger has them."""
     for batch in _batches(job):
-        for line in _failures(batch):
-            row = orjson.loads(line)
-            yield _shown(
-                row["row"],
-                "failed",
-                line=row.get("line"),
-                data=row.get("data"),
-                errors=row.get("errors", []),
-                error=row.get("error", ""),
-            )
+        yield from map(orjson.loads, _failures(batch))
+
+
+def _failed(job: Job) -> Iterator[dict[str, Any]]:
+    for row in failures_of(job):
+        yield _shown(
+            row["row"],
+            "failed",
+            line=row.get("line"),
+            data=row.get("data"),
+            errors=row.get("errors", []),
+            error=row.get("error", ""),
+        )
 
 
 def _successful(job: Job) -> Iterator[dict[str, Any]]:
-    read = _read(job, rows.Position())
+    read = _read(job)
 
     for batch in _batches(job):
         for number, (kind, pk) in enumerate(_outcomes(batch), start=batch.first_row):
@@ -72,7 +77,7 @@ def _successful(job: Job) -> Iterator[dict[str, Any]]:
 
             if kind != ledger.FAILED:
                 yield _shown(
-                    number,
+                    number if row is None else row.number,
                     kind,
                     pk=pk,
                     line=None if row is None else row.line,
@@ -81,7 +86,7 @@ def _successful(job: Job) -> Iterator[dict[str, Any]]:
 
 
 def _unprocessed(job: Job) -> Iterator[dict[str, Any]]:
-    for row in _read(job, rows.Position.from_dict(job.cursor)):
+    for row in _read(job, Position.from_dict(job.cursor)):
         yield _shown(row.number, "unprocessed", line=row.line, data=row.data)
 
 
@@ -114,15 +119,15 @@ def _shown(
     }
 
 
-def _read(job: Job, position: rows.Position) -> Iterator[Row]:
-    """The input after this position; nothing of work that has no rows for its input."""
+def _read(job: Job, position: Position | None = None) -> Iterator[Row]:
+    """The input after this position, or all of it; nothing of work that has no rows
+    for its input."""
     if "dialect" not in job.spec:
         return
 
-    dialect = rows.Dialect.from_dict(job.spec["dialect"])
-    stream = inputs.of(job).open(position.offset)
+    found = JobRows.of(job)
 
-    for row, _ in rows.read(stream, dialect, position):
+    for row, _ in found.after(position or found.start):
         yield row
 
 

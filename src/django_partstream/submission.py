@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.urls import NoReverseMatch, reverse
 
-from . import idempotency
+from . import fingerprint, idempotency
 from .envelope import Envelope, same_rows
 from .errors import IdempotencyConflictError, JobUnavailableError
 from .jobs.submit import KeyTakenError, earlier, submit
@@ -35,8 +35,10 @@ def submit_work(
     total: int,
     preferences: Preferences,
     stream: BinaryIO | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with a job of this kind, which rebuilds the view from the request.
+    """Answer with a job of this kind, which rebuilds the view from the request, and
+    waits for its serializer to have these `fields` (of `fingerprint.fields_of`).
 
     The `Idempotency-Key` of a job that is there already is answered with that job; a
     client that would wait gets the finished job. Raises JobUnavailableError where the
@@ -54,11 +56,19 @@ def submit_work(
     if job is None:
         envelope = Envelope.of(view, request)
         _check_rebuilt(view, envelope, owner)
-        spec = {**spec, "envelope": envelope.as_dict()}
+        # No part of what was asked: a deploy may change the fields.
+        fields = fields or {}
+        spec = {**spec, "envelope": envelope.as_dict(), "fields": dict(fields)}
 
         try:
             job = submit(
-                kind=kind, owner=owner, spec=spec, total=total, stream=stream, once=once
+                kind=kind,
+                owner=owner,
+                spec=spec,
+                total=total,
+                stream=stream,
+                once=once,
+                fingerprint=fingerprint.digest(fields) if fields else "",
             )
         except KeyTakenError as error:
             job, replayed = _of_somebody_faster(once, error), True

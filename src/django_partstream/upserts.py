@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from . import answers, conf, legacy
 from .bulk.outcome import Counts, Kind
-from .bulk_work import failure_of
+from .bulk_steps import failure_of
 from .errors import QueryTimeoutError, TooManyRowsError, UniqueFieldsError
 from .operations import Way
 

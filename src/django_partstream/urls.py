@@ -34,4 +34,9 @@ urlpatterns = [
         views.OperationResultsView.as_view(),
         name="operation-results",
     ),
+    path(
+        "operations/<uuid:job_id>/retry/",
+        views.OperationRetryView.as_view(),
+        name="operation-retry",
+    ),
 ]

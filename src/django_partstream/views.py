@@ -18,6 +18,7 @@ from .operation_views import (
     OperationEventsView,
     OperationListView,
     OperationResultsView,
+    OperationRetryView,
     OperationStatusView,
 )
 from .parts import cursor as cursors
@@ -36,6 +37,7 @@ __all__ = (
     "OperationEventsView",
     "OperationListView",
     "OperationResultsView",
+    "OperationRetryView",
     "OperationStatusView",
     "ProgressiveView",
 )

@@ -60,18 +60,30 @@ def submit(
     total: int,
     stream: BinaryIO | None = None,
     once: Once | None = None,
+    fingerprint: str = "",
+    retry_of: Job | None = None,
+    cursor: Mapping[str, Any] | None = None,
 ) -> Job:
     """Write a job with its input, and hand it to the queue when that is committed.
 
     `owner` is a saved user or None; `spec` is JSON for the work; `total` is in rows.
     The input is copied in pieces. What is rolled back leaves nothing. When the queue
-    cannot be reached the job still exists, and a sweeper hands it out later.
+    cannot be reached the job still exists, and a sweeper hands it out later. `cursor`
+    is where it starts, if not at the beginning.
 
     Raises TooManyJobsError where the owner has `JOBS_PER_USER` unfinished ones, and
     KeyTakenError where there is a job of `once` by now.
     """
     using = states.jobs().db
-    job = Job(kind=kind, owner=owner, spec=dict(spec), total=total)
+    job = Job(
+        kind=kind,
+        owner=owner,
+        spec=dict(spec),
+        total=total,
+        fingerprint=fingerprint,
+        retry_of=retry_of,
+        cursor=dict(cursor or {}),
+    )
 
     if once is not None:
         job.idempotency_key, job.request_sha256 = once.key, once.request
