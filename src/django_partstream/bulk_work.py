@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,8 @@ class BulkWork:
 
             if batch:
                 began = time.monotonic()
-                found = self._run([row for row, _ in batch], left)
+                given = [row for row, _ in batch]
+                found = self._numbered(self._run(given, left), given)
                 self._size.took(len(found), time.monotonic() - began)
                 parts.append(found)
                 count += len(found)
@@ -160,6 +162,17 @@ class BulkWork:
             raise _TooManyError
 
         return self._operation.run(batch[: failed[left]])
+
+    def _numbered(self, found: Outcomes, given: Sequence[rows.Row]) -> Outcomes:
+        """The outcomes under the numbers of their rows, which in a retry do not follow
+        each other."""
+        if not self._rows.kept:
+            return found
+
+        return Outcomes.of(
+            dataclasses.replace(outcome, row=row.number, line=row.line)
+            for outcome, row in zip(found, given, strict=False)
+        )
 
     def _check_end(self, position: rows.Position) -> None:
         last = self._rows.last

@@ -12,8 +12,8 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from django_partstream import conf
-from django_partstream.errors import BusyError
+from django_partstream import conf, retries
+from django_partstream.errors import BusyError, PartstreamError
 from django_partstream.jobs import progress, pruning, states, sweeper
 from django_partstream.jobs.queue import get_queue
 from django_partstream.loading.bar import progress_bar
@@ -49,8 +49,8 @@ WORDS = ("created", "updated", "unchanged", "deleted", "failed")
 
 class Command(BaseCommand):
     help = (
-        "List jobs, show or follow one, cancel or delete some, hand out those that a "
-        "queue lost."
+        "List jobs, show or follow one, cancel, retry or delete some, hand out those "
+        "that a queue lost."
     )
     # Whoever looks for what is wrong must not be stopped by what is wrong.
     requires_system_checks = ()
@@ -85,6 +85,17 @@ class Command(BaseCommand):
         )
         cancel.add_argument("jobs", type=UUID, nargs="+", metavar="job")
         cancel.add_argument("--json", action="store_true", help=AS_JSON)
+
+        again = commands.add_parser(
+            "retry",
+            help="run rows of a finished job again as a new one; let one that waits "
+            "for another version of the code go on under this one",
+        )
+        again.add_argument("job", type=UUID)
+        again.add_argument(
+            "--outcome", choices=retries.OUTCOMES, default="failed", help="which rows"
+        )
+        again.add_argument("--json", action="store_true", help=AS_JSON)
 
         sweep = commands.add_parser(
             "sweep", help="hand the jobs that nobody works on to the queue, now"
@@ -184,6 +195,27 @@ class Command(BaseCommand):
 
         if unknown:
             raise CommandError(f"There is no job {', '.join(map(str, unknown))}.")
+
+    def _retry(self, options: dict[str, Any]) -> None:
+        job_id, outcome = options["job"], options["outcome"]
+
+        if states.accept(job_id):
+            new, text = job_id, "goes on under the code that there is now"
+        else:
+            _job(job_id)
+
+            try:
+                job = retries.retry(states.jobs().get(pk=job_id), outcome)
+            except PartstreamError as error:
+                raise CommandError(f"{job_id}: {error}") from error
+
+            rows = "1 {} row is" if job.total == 1 else f"{job.total} {{}} rows are"
+            new, text = job.pk, f"{rows.format(outcome)} run again as {job.pk}"
+
+        if options["json"]:
+            self._say_json({"task_id": str(new)})
+        else:
+            self.stdout.write(f"{job_id}: {text}")
 
     def _sweep(self, options: dict[str, Any]) -> None:
         queue = conf.current().queue
