@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ROOT / "src/django_partstream/management/commands"
 
 #: Modules of which all is public, beside the package's root.
-PUBLIC = ("mixins", "signals", "testing")
+PUBLIC = ("cache", "mixins", "serializers", "signals", "testing")
 
 #: Of parts, and of what nobody expected: no exceptions of ours.
 OTHER_CODES = {"failed", "gone"}

@@ -17,7 +17,7 @@ from .bulk.verb import Verb
 from .routers import has_action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
 
     from django.db.models import Model
 
@@ -150,11 +150,11 @@ def _answers(view: Any, method: str) -> bool:
     if name not in view.http_method_names:
         return False
 
-    further: Collection[Collection[str]] = getattr(
-        view, "methods_of_addresses", dict
-    )().values()
+    addresses: Any = getattr(view, "methods_of_addresses", dict)()
 
-    return has_action(type(view), name) or any(name in methods for methods in further)
+    return has_action(type(view), name) or any(
+        name in methods for methods in addresses.values()
+    )
 
 
 def _refusing(error: Exception) -> Callable[..., None]:

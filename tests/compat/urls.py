@@ -30,6 +30,7 @@ router.register("no-jobs", views.NoJobsViewSet, basename="no-jobs")
 router.register("read-only", views.ReadOnlyViewSet, basename="read-only")
 router.register("creating", views.CreatingViewSet, basename="creating")
 router.register("posting", views.PostingViewSet, basename="posting")
+router.register("samples", views.SampleViewSet, basename="samples")
 
 simple = SimpleRouter(use_regex_path=False)
 simple.register("simple-contracts", views.ContractViewSet, basename="simple")

@@ -30,8 +30,12 @@ from django_partstream.mixins import (
     BulkOperationsMixin,
     SyncUpsertMixin,
 )
-from tests.app.models import Account, Contract, Status, Transaction
-from tests.app.serializers import AsyncContractSerializer, ContractSerializer
+from tests.app.models import Account, Contract, Sample, Status, Transaction
+from tests.app.serializers import (
+    AsyncContractSerializer,
+    ContractSerializer,
+    SampleSerializer,
+)
 
 
 class TransactionSerializer(serializers.ModelSerializer[Transaction]):
@@ -249,3 +253,11 @@ class PostingViewSet(BulkModelViewSet):
     queryset = Contract.objects.order_by("number")
     serializer_class = ContractSerializer
     http_method_names = ["get", "post", "head", "options"]
+
+
+class SampleViewSet(BulkModelViewSet):
+    """Columns of many kinds."""
+
+    queryset = Sample.objects.order_by("pk")
+    serializer_class = SampleSerializer
+    bulk_filter_fields = ("country__name", "country__iso")
