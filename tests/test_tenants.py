@@ -34,7 +34,14 @@ REQUESTS = (
     ("DELETE", "", True),
     ("DELETE", "?unique_fields=code", False),
 )
-CASES = [*itertools.product(REQUESTS, FORMATS, PREFERENCES)]
+BY_ROWS = "/api/our-products-by-rows/"
+#: Together, one by one, and at the addresses beside the collection.
+CASES = [
+    *itertools.product([URL], REQUESTS, FORMATS, PREFERENCES),
+    *itertools.product([BY_ROWS], REQUESTS, FORMATS[:1], PREFERENCES),
+    *itertools.product([f"{URL}operations/", f"{URL}bulk/"], REQUESTS, FORMATS, [""]),
+    *itertools.product([f"{URL}upsert/"], REQUESTS[1:4], FORMATS[:1], [""]),
+]
 
 
 def encoded(rows: list[dict[str, Any]], content_type: str) -> bytes:
@@ -63,9 +70,9 @@ def said_of(client: Client, response: Any) -> str:
     return said
 
 
-@pytest.mark.parametrize(("request_", "content_type", "prefer"), CASES)
+@pytest.mark.parametrize(("url", "request_", "content_type", "prefer"), CASES)
 def test_what_is_anothers_is_neither_written_nor_told(
-    request_: tuple[str, str, bool], content_type: str, prefer: str
+    url: str, request_: tuple[str, str, bool], content_type: str, prefer: str
 ) -> None:
     method, query, by_pk = request_
     client = Client()
@@ -85,7 +92,7 @@ def test_what_is_anothers_is_neither_written_nor_told(
 
     response = client.generic(
         method,
-        URL + query,
+        url + query,
         encoded([row], content_type),
         content_type=content_type,
         headers={"Prefer": prefer} if prefer else {},

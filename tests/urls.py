@@ -48,6 +48,9 @@ router.register("tags", app.TagViewSet, basename="tags")
 router.register("articles", app.ArticleViewSet, basename="articles")
 router.register("products", app.ProductViewSet, basename="products")
 router.register("our-products", app.TenantProductViewSet, basename="our-products")
+router.register(
+    "our-products-by-rows", app.TenantProductsByRowsViewSet, basename="by-rows"
+)
 router.register("events", app.EventViewSet, basename="events")
 router.register("owned-shouts", app.OwnedShoutsViewSet, basename="owned-shouts")
 

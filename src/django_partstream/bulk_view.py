@@ -14,7 +14,7 @@ from .bulk.verb import Verb
 from .errors import PartstreamError
 from .intent import inflate_form
 from .parsers import UnreadParser
-from .renderers import NDJSONRenderer
+from .renderers import NDJSONRenderer, RowsRenderer
 from .responses import answer_error, as_problem
 from .routers import ACTIONS, ASYNC_ACTIONS, Purpose, addresses, has_action
 from .target import asked_as
@@ -177,6 +177,8 @@ class BulkView:
 
         if self.bulk_purpose in (Purpose.OPERATIONS, Purpose.QUERY):
             renderers.append(NDJSONRenderer())
+        elif self._is_bulk:
+            renderers.append(RowsRenderer())
 
         return renderers
 

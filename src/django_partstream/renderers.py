@@ -24,6 +24,7 @@ __all__ = (
     "NDJSONRenderer",
     "Negotiation",
     "PageRenderer",
+    "RowsRenderer",
 )
 
 QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -71,6 +72,26 @@ class NDJSONRenderer(FrameRenderer):
     framing: Framing = ndjson
     media_type = ndjson.CONTENT_TYPE
     format = "ndjson"
+
+
+class RowsRenderer(NDJSONRenderer):
+    """Rows that are no frames, one a line; of a report, its counts come before them."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if isinstance(data, list):
+            return b"".join(encoding.encode(row) + b"\n" for row in data)
+
+        if not isinstance(data, dict) or "results" not in data:
+            return super().render(data)
+
+        counts = {name: count for name, count in data.items() if name != "results"}
+
+        return self.render([counts, *data["results"]])
 
 
 class EventRenderer(FrameRenderer):

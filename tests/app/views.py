@@ -255,6 +255,12 @@ class TenantProductViewSet(ProductViewSet):
         return super().get_queryset().filter(tenant=tenant)
 
 
+class TenantProductsByRowsViewSet(TenantProductViewSet):
+    """The same, one row after the other."""
+
+    bulk_side_effects = "rows"
+
+
 class EventViewSet(BulkOperationsMixin, ModelViewSet[Event]):
     queryset = Event.objects.order_by("name")
     serializer_class = EventSerializer

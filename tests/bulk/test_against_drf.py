@@ -16,6 +16,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.settings import api_settings
 
 from django_partstream.bulk.compiled import reading
+from django_partstream.bulk.operation import Operation
 from django_partstream.bulk.outcome import Kind, Outcome
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.rows import Row
@@ -129,7 +130,9 @@ def columns(instance: models.Model) -> dict[str, Any]:
     }
 
 
-def together(upsert: Upsert, rows: Sequence[dict[str, Any]], size: int) -> list[Said]:
+def together(
+    upsert: Operation, rows: Sequence[dict[str, Any]], size: int
+) -> list[Said]:
     outcomes: list[Outcome] = []
     numbered = [
         Row(number=number, line=None, data=data)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rest_framework import serializers
+from rest_framework import VERSION, serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import get_error_detail
 
@@ -381,6 +381,9 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_planted_fault_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault.name == "math" and VERSION < "3.17":
+        pytest.skip("in this release, DRF takes what is not finite, too")
+
     monkeypatch.setattr(fault.module, fault.name, fault.value, raising=False)
 
     assert any(differences(sink, fault.field) for sink in (FlatSink, Sink))

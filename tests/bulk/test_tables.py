@@ -12,13 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection, connections, models, transaction
 from django.test import override_settings
-from rest_framework import serializers
+from rest_framework import VERSION, serializers
 
 from django_partstream.bulk.deletion import Delete
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.verb import Verb
-from tests.app.models import Account, Article, Contract, Parcel, Product, Seat, Tag
+from tests.app.models import Account, Article, Contract, Parcel, Product, Tag
 from tests.app.serializers import (
     ArticleSerializer,
     ContractSerializer,
@@ -61,17 +61,15 @@ def test_nulls_of_a_key_are_distinct_unless_the_constraint_says_otherwise() -> N
     ) == [Kind.CREATED, Kind.CREATED]
 
     seats = [{"hall": "x", "number": None, "guest": name} for name in "ab"]
+    is_known = connection.features.supports_nulls_distinct_unique_constraints
     said = run(Upsert(target(SeatSerializer), verb=Verb.CREATE), *seats)
-    assert said == [Kind.CREATED, [("", "unique")]]
 
+    if is_known or VERSION >= "3.18":
+        assert said == [Kind.CREATED, [("", "unique")]]
+
+    # Where the database does not know of it, nobody is in the way of a key.
     said = run(Upsert(target(SeatSerializer), unique_fields=["hall", "number"]), *seats)
-    assert said in (
-        [[("", "conflict")]] * 2,
-        # Where the database does not know of it, nobody is in the way.
-        [Kind.CREATED] * 2,
-    )
-    stored = connection.features.supports_nulls_distinct_unique_constraints
-    assert Seat.objects.count() == (1 if stored else 3)
+    assert said == ([[("", "conflict")]] * 2 if is_known else [Kind.CREATED] * 2)
 
 
 @pytest.mark.parametrize("side_effects", ["auto", "rows"])

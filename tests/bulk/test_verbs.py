@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from django_partstream.bulk.deletion import Delete
+from django_partstream.bulk.operation import operation_on
 from django_partstream.bulk.outcome import Kind, RowError
 from django_partstream.bulk.pipeline import Upsert
 from django_partstream.bulk.row import Row
@@ -155,6 +156,30 @@ def test_many_rows_have_the_outcome_of_one_after_the_other(
         return together(operation, rows, size)
 
     assert tried(ours) == tried(lambda: stock(verb, rows))
+
+
+@SETTINGS
+@given(
+    rows=ROWS,
+    size=st.integers(2, 8),
+    verb=st.sampled_from([*Verb]),
+    key=st.sampled_from([[], ["code"], ["serial"], ["shelf", "slot"]]),
+)
+def test_how_many_rows_come_together_does_not_show(
+    rows: list[dict[str, Any]], size: int, verb: Verb, key: list[str]
+) -> None:
+    """Keys that come twice, in one batch or in several, among them."""
+    if verb is Verb.CREATE:
+        key = []
+    elif verb in (Verb.UPSERT, Verb.PUT):
+        key = key or ["code"]
+
+    def ours(size: int) -> list[Said]:
+        world = target(ProductSerializer)
+
+        return together(operation_on(world, verb, unique_fields=key), rows, size)
+
+    assert tried(lambda: ours(size)) == tried(lambda: ours(1))
 
 
 def test_what_an_update_does_not_say_stays_and_a_replacement_must_say() -> None:
