@@ -24,6 +24,7 @@ router.register(
 )
 router.register("forgetful-contracts", app.ForgetfulContractsViewSet, basename="forget")
 router.register("oblivious-contracts", app.ObliviousContractsViewSet, basename="obliv")
+router.register("claimed-contracts", app.ClaimedContractsViewSet, basename="claimed")
 router.register("opaque-contracts", app.OpaqueContractsViewSet, basename="opaque")
 router.register("context-contracts", app.ContextContractsViewSet, basename="context")
 router.register(

@@ -17,6 +17,7 @@ from . import encoding, idempotency
 from .errors import IdempotencyConflictError, IdempotencyKeyError
 from .jobs import inputs, states
 from .jobs.submit import KeyTakenError, claim, earlier
+from .owners import is_nobody, is_stored, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,13 @@ def answered_once(
     if idempotency.HEADER not in request.headers or intent.preferences.rollback:
         return write()
 
-    owner = request.user if getattr(request.user, "is_authenticated", False) else None
+    if not (is_nobody(request.user) or is_stored(request.user)):
+        raise IdempotencyKeyError(
+            "The Idempotency-Key cannot be heeded for a user that is not in the "
+            "database. Send the request without it."
+        )
+
+    owner = owner_of(request)
     asked = {
         "verb": intent.verb.value,
         "unique_fields": list(intent.unique_fields),

@@ -11,6 +11,7 @@ from . import fingerprint, idempotency
 from .envelope import Envelope, same_rows
 from .errors import IdempotencyConflictError, JobUnavailableError
 from .jobs.submit import KeyTakenError, earlier, submit
+from .owners import owner_of
 from .waiting import accepted
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def submit_work(
     client that would wait gets the finished job. Raises JobUnavailableError where the
     view cannot be rebuilt, TooManyJobsError and the errors of idempotency.
     """
-    owner = request.user if getattr(request.user, "is_authenticated", False) else None
+    owner = owner_of(request)
     # Before anything is written: they may not be mounted.
     job_addresses(UUID(int=0))
-    once = idempotency.once_of(
-        request, owner=owner, asked={"kind": kind, **spec}, stream=stream
-    )
+    # The columns are what the view has now, and not what was asked.
+    asked = {"kind": kind, **spec, "columns": None}
+    once = idempotency.once_of(request, owner=owner, asked=asked, stream=stream)
     job = None if once is None else earlier(once)
     replayed = job is not None
 

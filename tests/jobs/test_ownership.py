@@ -320,6 +320,31 @@ def test_hooks_that_cannot_work_are_refused(
     assert submit(client, to).json()["detail"] == advice
 
 
+def test_a_user_who_is_not_in_the_database_has_no_jobs(
+    client: Client, settings: Any
+) -> None:
+    settings.DEBUG = True
+
+    refused = submit(client, "claimed-contracts/")
+
+    assert refused.json()["code"] == "job_unavailable"
+    assert refused.json()["detail"] == (
+        "The request's user is a User, which is not in the database, so that a job "
+        "could not be theirs. Authenticate with users of User, or set jobs = False on "
+        "the view."
+    )
+    at_once = submit(client, "claimed-contracts/", Prefer="")
+    assert at_once.status_code == 200
+    with_key = submit(
+        client, "claimed-contracts/", **{"Prefer": "", "Idempotency-Key": "1"}
+    )
+    assert with_key.status_code == 400
+    assert with_key.json()["detail"] == (
+        "The Idempotency-Key cannot be heeded for a user that is not in the database. "
+        "Send the request without it."
+    )
+
+
 def test_the_serializers_context_is_complete(client: Client, ann: Any) -> None:
     seen = views.ContextContractsViewSet.Serializer.SEEN
     seen.clear()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from django_partstream.jobs.database_queue import DatabaseQueue
 from django_partstream.jobs.execute import Pace, run_slice
 from django_partstream.models import Job, JobInput, State
 from tests.app.models import Contract
+from tests.jobs.test_following import a_black_hole
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -484,3 +486,26 @@ def test_without_a_key_nothing_is_kept(client: Client) -> None:
     post_now(client)
 
     assert not Job.objects.exists()
+
+
+# Without a queue
+
+
+@pytest.mark.parametrize("what", ["down", "hanging"])
+def test_a_queue_that_is_away_costs_a_request_little(
+    client: Client, settings: Any, what: str
+) -> None:
+    with a_black_hole() as port:
+        settings.PARTSTREAM = {
+            "REDIS_URL": f"redis://127.0.0.1:{1 if what == 'down' else port}/0"
+        }
+        started = time.monotonic()
+
+        response = post(client)
+
+        assert response.status_code == 202
+        assert time.monotonic() - started < 10
+
+    # What the queue was not told of, a sweeper hands out.
+    run(response.json()["task_id"])
+    assert Contract.objects.count() == 2

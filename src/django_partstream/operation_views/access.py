@@ -8,6 +8,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from django_partstream.errors import NotFoundError
 from django_partstream.jobs import states
+from django_partstream.owners import is_stored
 from django_partstream.responses import ProblemMixin
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class OperationView(ProblemMixin):
         if job.owner_id is None:
             return True
 
-        if user is None or not user.is_authenticated:
+        if not is_stored(user):
             return False
 
         return job.owner_id == user.pk or _has_one(user, permissions)

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from django_partstream import replays
 from django_partstream.jobs import progress, states
+from django_partstream.owners import is_stored
 from django_partstream.renderers import PageRenderer
 from django_partstream.responses import ProblemMixin
 from django_partstream.submission import job_addresses
@@ -26,7 +27,7 @@ class OperationListView(ProblemMixin):
     def get(self, request: Request) -> Response:
         user = request.user
 
-        if user is None or not user.is_authenticated:
+        if not is_stored(user):
             # Whoever has no name has no list: an anonymous job is known by its id.
             return Response({"count": 0, "results": []})
 
