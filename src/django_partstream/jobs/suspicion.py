@@ -22,8 +22,8 @@ CUTS = 50
 #: Workers that die at one place before its rows are suspected: one may always die.
 DEATHS = 2
 
-#: How often a row may end its process, when it stands alone.
-TRIES = 2
+#: How often a row may end its process, when it stands alone; deploys kill too.
+TRIES = 3
 
 
 def at_claim(job: Job, *, died: bool) -> dict[str, Any]:

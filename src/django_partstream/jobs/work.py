@@ -18,6 +18,7 @@ __all__ = (
     "Work",
     "WorkPostponedError",
     "WorkRefusedError",
+    "is_registered",
     "register",
     "work_of",
 )
@@ -136,6 +137,11 @@ _factories: dict[str, Factory] = {}
 def register(kind: str, factory: Factory) -> None:
     """Say what makes the work of jobs of this kind."""
     _factories[kind] = factory
+
+
+def is_registered(kind: str) -> bool:
+    """Whether this process knows work of this kind."""
+    return kind in _factories
 
 
 def work_of(job: Job) -> Work:
