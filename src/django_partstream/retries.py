@@ -14,6 +14,7 @@ from .jobs.submit import submit
 from .models import State
 
 if TYPE_CHECKING:
+    from .jobs.submit import Once
     from .models import Job
 
 __all__ = ("OUTCOMES", "retry")
@@ -23,7 +24,7 @@ OUTCOMES = ("failed", "unprocessed")
 SPOOL_BYTES = 2 * 1024 * 1024
 
 
-def retry(job: Job, outcome: str = "failed") -> Job:
+def retry(job: Job, outcome: str = "failed", *, once: Once | None = None) -> Job:
     """Submit the rows of a finished job that had this outcome as a new job of the same
     owner; `job` stays as it is.
 
@@ -55,6 +56,7 @@ def retry(job: Job, outcome: str = "failed") -> Job:
             stream=spool if job.input_bytes else None,
             retry_of=job,
             cursor=cursor,
+            once=once,
         )
 
 

@@ -15,7 +15,7 @@ from .owners import owner_of
 from .waiting import accepted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rest_framework.request import Request
     from rest_framework.response import Response
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .models import Job
     from .preferences import Preferences
 
-__all__ = ("job_addresses", "submit_work")
+__all__ = ("accept", "job_addresses", "submit_work")
 
 
 def submit_work(
@@ -51,26 +51,41 @@ def submit_work(
     # The columns are what the view has now, and not what was asked.
     asked = {"kind": kind, **spec, "columns": None}
     once = idempotency.once_of(request, owner=owner, asked=asked, stream=stream)
+
+    def make() -> Job:
+        envelope = Envelope.of(view, request)
+        _check_rebuilt(view, envelope, owner)
+        # No part of what was asked: a deploy may change the fields.
+        kept = dict(fields or {})
+
+        return submit(
+            kind=kind,
+            owner=owner,
+            spec={**spec, "envelope": envelope.as_dict(), "fields": kept},
+            total=total,
+            stream=stream,
+            once=once,
+            fingerprint=fingerprint.digest(kept) if kept else "",
+        )
+
+    return accept(request, make, once=once, preferences=preferences)
+
+
+def accept(
+    request: Request,
+    make: Callable[[], Job],
+    *,
+    once: Once | None,
+    preferences: Preferences,
+) -> Response:
+    """Answer with the job that `make` submits; where there is one with the key of
+    `once`, with that. Raises what `make` does, and the errors of idempotency."""
     job = None if once is None else earlier(once)
     replayed = job is not None
 
     if job is None:
-        envelope = Envelope.of(view, request)
-        _check_rebuilt(view, envelope, owner)
-        # No part of what was asked: a deploy may change the fields.
-        fields = fields or {}
-        spec = {**spec, "envelope": envelope.as_dict(), "fields": dict(fields)}
-
         try:
-            job = submit(
-                kind=kind,
-                owner=owner,
-                spec=spec,
-                total=total,
-                stream=stream,
-                once=once,
-                fingerprint=fingerprint.digest(fields) if fields else "",
-            )
+            job = make()
         except KeyTakenError as error:
             job, replayed = _of_somebody_faster(once, error), True
 

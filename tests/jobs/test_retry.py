@@ -182,6 +182,26 @@ def test_what_cannot_be_run_again_says_so(client: Client, ann: Any, run: Run) ->
     )
 
 
+def test_a_retry_that_comes_twice_runs_once(client: Client, ann: Any, run: Run) -> None:
+    job = send(client, CSV)
+    run(job)
+
+    def ask(**query: str) -> Any:
+        return client.post(
+            f"/api/operations/{job.pk}/retry/",
+            query_params=query,
+            headers={"Idempotency-Key": "1"},
+        )
+
+    first, second = ask(), ask()
+
+    assert first.status_code == second.status_code == 202
+    assert first.json() == second.json()
+    assert second["Idempotency-Replayed"] == "true"
+    assert job.retries.count() == 1
+    assert ask(outcome="unprocessed").status_code == 422
+
+
 def test_another_users_job_cannot_be_run_again(
     client: Client, ann: Any, run: Run
 ) -> None:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from rest_framework.exceptions import PermissionDenied
 
-from django_partstream import preferences, retries
+from django_partstream import idempotency, preferences, retries
 from django_partstream.bulk_work import view_of
 from django_partstream.envelope import Envelope
 from django_partstream.errors import BadRequestError
 from django_partstream.jobs import states
 from django_partstream.jobs.work import WorkRefusedError
+from django_partstream.owners import is_stored
 from django_partstream.renderers import PageRenderer
-from django_partstream.submission import job_addresses
-from django_partstream.waiting import accepted
+from django_partstream.submission import accept
 
 from .access import OperationView
 
@@ -48,12 +48,15 @@ class OperationRetryView(OperationView):
         # With what was asked for, and how far it came.
         job = states.jobs().get(pk=job_id)
         _check_owner(job)
-        again = retries.retry(job, outcome)
+        owner = request.user if is_stored(request.user) else None
+        once = idempotency.once_of(
+            request, owner=owner, asked={"outcome": outcome}, stream=None
+        )
 
-        return accepted(
+        return accept(
             request,
-            again,
-            addresses=job_addresses(again.pk),
+            lambda: retries.retry(job, outcome, once=once),
+            once=once,
             preferences=preferences.parse(request.headers.get("Prefer")),
         )
 
