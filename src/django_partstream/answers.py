@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import prefetch_related_objects
 from rest_framework.response import Response
 
+from .bulk.fetched import shown_relations
 from .bulk.outcome import Kind
 from .bulk.outcomes import Outcomes
 from .bulk.verb import Verb
@@ -134,7 +136,11 @@ def _problem(outcome: Outcome) -> dict[str, Any]:
 
 
 def _objects(view: Any, target: Target, pks: Sequence[Any]) -> Any:
-    return view.get_serializer(_stored(view, target, pks), many=True).data
+    stored = _stored(view, target, pks)
+    serializer = view.get_serializer(stored, many=True)
+    prefetch_related_objects(stored, *shown_relations(serializer, target.model))
+
+    return serializer.data
 
 
 def _stored(view: Any, target: Target, pks: Sequence[Any]) -> list[Any]:

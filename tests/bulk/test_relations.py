@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from rest_framework import serializers
 
 from django_partstream.bulk import judge
+from django_partstream.bulk.fetched import shown_relations
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.verb import Verb
-from tests.app.models import Account, Article, Contract, Person, Tag
+from tests.app.models import Account, Article, Contract, Person, Tag, Transaction
 from tests.app.serializers import (
     ArticleSerializer,
     LinkedArticleSerializer,
@@ -464,3 +465,56 @@ def test_answers_show_what_is_linked(client: Client) -> None:
     (article,) = response.json()
     assert response.headers["Bulk-Mode"] == "batch"
     assert article["all_tags"] == [{"id": tag.pk, "name": "t"}]
+
+
+def test_answers_take_a_query_a_relation(client: Client) -> None:
+    known = tags(1, 4)
+    rows = [
+        {"slug": f"a{n}", "title": "A", "tags": [tag.pk for tag in known[n % 3 :]]}
+        for n in range(30)
+    ]
+
+    def queries(rows: Any) -> int:
+        with CaptureQueriesContext(connection) as context:
+            response = client.post(
+                "/api/articles/", rows, content_type="application/json"
+            )
+
+        assert response.status_code == 201
+        assert [len(row["all_tags"]) for row in response.json()] == [
+            len(row["tags"]) for row in rows
+        ]
+
+        return len(context)
+
+    assert queries(rows[:3]) == queries(rows[3:]) or connection.vendor == "mysql"
+
+
+class ShownSerializer(serializers.ModelSerializer[Transaction]):
+    class Meta:
+        model = Transaction
+        fields = ["id", "account", "account_name", "state", "status"]
+
+    account_name = serializers.CharField(source="account.name", read_only=True)
+    state = serializers.SlugRelatedField(
+        source="status", slug_field="code", read_only=True
+    )
+    status = serializers.PrimaryKeyRelatedField(read_only=True)
+
+
+class WholeSerializer(serializers.Serializer[Any]):
+    transactions = ShownSerializer(source="transaction_set", many=True)
+    secret = ShownSerializer(source="contract_set", many=True, write_only=True)
+    odd = serializers.CharField(source="nowhere.at.all", read_only=True)
+    own = serializers.SerializerMethodField()
+
+
+def test_relations_are_followed_as_far_as_they_are_shown() -> None:
+    assert shown_relations(ShownSerializer(), Transaction) == ("account", "status")
+    assert shown_relations(WholeSerializer(many=True), Account) == (
+        "transaction_set",
+        "transaction_set__account",
+        "transaction_set__status",
+    )
+    assert shown_relations(LinkedContractSerializer(), Contract) == ()
+    assert shown_relations(LinkedArticleSerializer(), Article) == ("tags",)
