@@ -496,10 +496,10 @@ class ShownSerializer(serializers.ModelSerializer[Transaction]):
         fields = ["id", "account", "account_name", "state", "status"]
 
     account_name = serializers.CharField(source="account.name", read_only=True)
-    state = serializers.SlugRelatedField(
+    state: Any = serializers.SlugRelatedField(
         source="status", slug_field="code", read_only=True
     )
-    status = serializers.PrimaryKeyRelatedField(read_only=True)
+    status: Any = serializers.PrimaryKeyRelatedField(read_only=True)
 
 
 class WholeSerializer(serializers.Serializer[Any]):
