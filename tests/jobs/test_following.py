@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -13,13 +14,16 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
+from django.test import AsyncClient
 
 from django_partstream import frames, hub, offload
+from django_partstream.asgi import get_application
 from django_partstream.jobs import following, progress, states, watching
 from django_partstream.models import Job
 from tests.jobs.conftest import Run
 from tests.jobs.work import make_job
+from tests.socket_client import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -296,3 +300,79 @@ async def test_no_job_is_published_more_than_four_times_a_second(
         assert 2 <= len(numbers) <= 1 + 4 + 2
         assert numbers == sorted(numbers)
         assert numbers[-1] == job.seq
+
+
+async def test_each_way_out_shows_the_same_under_losses(
+    run: Run,
+    settings: Any,
+    async_client: AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NDJSON, events, a socket and whoever polls: rising, and to the same end."""
+    settings.PARTSTREAM = {"POLL_SECONDS": POLL_SECONDS}
+    use_layer(settings, "in-memory", "", 3)
+    monkeypatch.setattr(progress, "PUBLISH_SECONDS", 0.005)
+    job = await sync_to_async(make_job)(300)
+    url = f"/api/operations/{job.pk}/events/"
+
+    async def streamed(accept: str) -> list[Any]:
+        response: Any = await async_client.get(url, headers={"Accept": accept})
+        text = b"".join([piece async for piece in response]).decode()
+        data = (line.removeprefix("data: ") for line in text.splitlines())
+
+        return [json.loads(line) for line in data if line.startswith("{")]
+
+    async def over_a_socket() -> list[Any]:
+        async with connect(get_application()) as client:
+            client.says({"id": "1", "type": "subscribe", "payload": {"url": url}})
+            heard = [await client.hears()]
+
+            while heard[-1]["type"] != "complete":
+                heard.append(await client.hears())
+
+        return [message["payload"] for message in heard[:-1]]
+
+    async def polled() -> list[Any]:
+        seen: list[Any] = []
+        etag = ""
+
+        while not seen or seen[-1]["state"] not in progress.TERMINAL:
+            response = await async_client.get(
+                f"/api/operations/{job.pk}/status/",
+                headers={"Prefer": "wait=5", "If-None-Match": etag},
+            )
+            etag = response["ETag"]
+
+            if response.status_code == 200:
+                seen.append({"type": "progress", **response.json()})
+
+        return seen
+
+    async with (
+        a_pool() as pool,
+        asyncio.TaskGroup() as tasks,
+        progress.Publisher().running() as publisher,
+    ):
+        ways = [
+            tasks.create_task(way)
+            for way in (
+                streamed("application/x-ndjson"),
+                streamed("text/event-stream"),
+                over_a_socket(),
+                polled(),
+            )
+        ]
+        await pool.run(run, job, on_change=publisher.offer)
+
+    for way in ways:
+        shown = [frame for frame in way.result() if frame["type"] == "progress"]
+        numbers = [frame["seq"] for frame in shown]
+        assert numbers == sorted(set(numbers))
+        assert shown[-1]["state"] == "SUCCESS"
+        assert shown[-1]["progress"]["current"] == 300
+
+    for way in ways[:3]:
+        *_, end = way.result()
+        assert (end["type"], end["ok"], end["failed"]) == ("end", 258, 42)
+
+    await sync_to_async(connections.close_all)()
