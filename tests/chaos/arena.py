@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 from django_partstream.jobs import states
 from django_partstream.models import Job, JobBatch, State
@@ -150,8 +150,10 @@ class Arena:
             self.kill(victim)
 
     def make_job(self, total: int = 35, **spec: Any) -> Job:
-        job = states.jobs().create(kind=KIND, total=total, spec=spec)
-        self.set_counters(job)
+        # A worker may take it as soon as it is there.
+        with transaction.atomic(using=ALIAS):
+            job = states.jobs().create(kind=KIND, total=total, spec=spec)
+            self.set_counters(job)
 
         return job
 
