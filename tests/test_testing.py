@@ -35,6 +35,11 @@ DOCUMENT = documents.run_python("docs/testing.md")
 #: What a reader of the document has.
 urlpatterns = [*guide, path("", include("tests.urls"))]
 
+IN_A_BATCH = (
+    *(Point.BEFORE_LOCK, Point.AFTER_LOCK, Point.AFTER_STEP, Point.AFTER_RECORD),
+    *(Point.AFTER_ADVANCE, Point.AFTER_COMMIT),
+)
+
 with_addresses = override_settings(ROOT_URLCONF=__name__)
 
 
@@ -91,10 +96,8 @@ def test_jobs_are_run_inside_the_transaction_of_a_test() -> None:
 
 @pytest.mark.database
 @pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has them")
 def test_the_transaction_of_a_test_gets_no_time_limits_of_a_batch() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("only PostgreSQL has them")
-
     make_job(5)
     run_jobs()
 
@@ -140,13 +143,8 @@ def test_jobs_that_take_too_long_are_told() -> None:
 
 @pytest.mark.database
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "point", [point for point in Point if point.startswith(("before-l", "after-"))]
-)
+@pytest.mark.parametrize("point", [Point.AFTER_CLAIM, *IN_A_BATCH])
 def test_a_crash_anywhere_in_a_batch_costs_nothing(point: Point) -> None:
-    if point.rpartition("-")[2] in {"dispatch", "publish", "release", "fail", "cancel"}:
-        pytest.skip("not in a batch")
-
     job = make_job(35)
 
     with pytest.raises(CrashedError, match=point), crash_at(point):
