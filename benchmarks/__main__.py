@@ -31,6 +31,7 @@ FOLDER = Path(__file__).resolve().parent
 #: In the order in which the page shows them. Each module has `measure(scale)`.
 BENCHMARKS = {
     "first-frame": "first_frame",
+    "crowd": "crowd",
     "six-parts": "six_parts",
     "items": "items",
     "parts": "parts",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from .flights import YEAR_ROWS
 from .job_site import JobSite
-from .measuring import Figure, Scale, Series, alternate
+from .measuring import Figure, Scale, Series, alternate, exponent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .servers import Server
 
-__all__ = ("exponent", "measure")
+__all__ = ("measure",)
 
 #: So many flights; the largest are the year and a million.
 SIZES = (10_000, 30_000, 100_000, YEAR_ROWS, 1_000_000)
@@ -168,16 +167,6 @@ def _memory(
             for process in PROCESSES
             for size in sizes
         ],
-    )
-
-
-def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
-    """Of the power law that fits best: 1 is linear."""
-    xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-
-    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
-        (a - x) ** 2 for a in xs
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ("Figure", "Kind", "Scale", "Series", "alternate")
+__all__ = ("Figure", "Kind", "Scale", "Series", "alternate", "exponent")
 
 #: What nobody can beat, what others do, and what we do.
 Kind = Literal["floor", "peer", "ours"]
@@ -111,3 +112,13 @@ def alternate(
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
             yield name, takes[name]()
+
+
+def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+    """Of the power law that fits best: 1 is linear."""
+    xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
+        (a - x) ** 2 for a in xs
+    )

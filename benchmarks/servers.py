@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,10 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of all its threads since it began, to the nanosecond (Linux)."""
-        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
-
-        return sum(
-            int((task / "schedstat").read_text().split()[0]) for task in tasks
-        ) / (1e9)
+        """Of all its threads since it began, those that have ended too, to the
+        nanosecond (Linux)."""
+        # What clock_getcpuclockid(3) gives for a process.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
 
     @property
     def whole_cpu_seconds(self) -> float:

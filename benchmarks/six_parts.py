@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from websockets.sync.client import connect
 
 from . import projects
-from .clients import HttpClient
+from .clients import Answer, HttpClient
+from .link import slow_link
 from .measuring import Figure, Kind, Scale, Series, alternate
 from .servers import serve
 
@@ -22,6 +25,7 @@ __all__ = ("measure",)
 
 Take = tuple[float, float]
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 #: Of each kind of part: where it is asked, and as what.
 TAKES: dict[str, dict[str, tuple[Kind, str, str]]] = {
     "sync": {
@@ -29,17 +33,21 @@ TAKES: dict[str, dict[str, tuple[Kind, str, str]]] = {
         "adrf, gather": ("peer", "/adrf/six/?kind=sync", JSON),
         "adrf, gather in threads": ("peer", "/adrf/threads/six/", JSON),
         "ours, one page": ("ours", "/six/?kind=sync", JSON),
-        "ours, NDJSON": ("ours", "/six/?kind=sync", "application/x-ndjson"),
+        "ours, NDJSON": ("ours", "/six/?kind=sync", NDJSON),
         "ours, SSE": ("ours", "/six/?kind=sync", "text/event-stream"),
     },
     "async": {
         "adrf, gather": ("peer", "/adrf/six/?kind=async", JSON),
         "ours, one page": ("ours", "/six/?kind=async", JSON),
-        "ours, NDJSON": ("ours", "/six/?kind=async", "application/x-ndjson"),
+        "ours, NDJSON": ("ours", "/six/?kind=async", NDJSON),
         "ours, SSE": ("ours", "/six/?kind=async", "text/event-stream"),
     },
 }
 FLOOR = "the slowest part alone"
+AT_ONCE = "plain DRF, six requests at once"
+FASTAPI = "FastAPI, StreamingResponse"
+#: Of the link that a page is far away by: seconds there and back.
+ROUND_TRIP = 0.15
 SOCKET = "ours, WebSocket"
 CONNECTIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
@@ -53,6 +61,9 @@ def measure(scale: Scale) -> list[Figure]:
         database = stack.enter_context(projects.postgresql())
         floors = stack.enter_context(serve("floors:application"))
         server = stack.enter_context(serve("ours:application", environment=database))
+        fastapi = stack.enter_context(
+            serve("fastapi_peer:application", environment=database)
+        )
         floor = _http(stack.enter_context(HttpClient(floors.port)), "/sleep/", JSON)
 
         for kind, asked in TAKES.items():
@@ -64,10 +75,91 @@ def measure(scale: Scale) -> list[Figure]:
                 takes[name] = _http(client, path, accept)
                 kinds[name] = series
 
+            if kind == "sync":
+                clients = [
+                    stack.enter_context(HttpClient(server.port)) for _ in range(6)
+                ]
+                takes[AT_ONCE] = functools.partial(_at_once, clients)
+                kinds[AT_ONCE] = "peer"
+
+            client = stack.enter_context(HttpClient(fastapi.port))
+            takes[FASTAPI] = _http(client, f"/six/?kind={kind}", NDJSON)
+            kinds[FASTAPI] = "peer"
             takes[SOCKET] = _socket(stack, server.port, f"/six/?kind={kind}")
             figures += _figures(kind, takes, kinds, scale, database)
 
+        with slow_link(server.port, round_trip=ROUND_TRIP) as far:
+            figures.append(_far(far, scale))
+
     return figures
+
+
+def _far(port: int, scale: Scale) -> Figure:
+    """What a page does that is far away, with connections that are opened for it."""
+
+    def alone(path: str, accept: str) -> float:
+        began = time.perf_counter()
+
+        with HttpClient(port) as client:
+            client.get(path, accept)
+
+        return (time.perf_counter() - began) * 1e3
+
+    def at_once() -> float:
+        began = time.perf_counter()
+
+        with ThreadPoolExecutor(6) as threads, contextlib.ExitStack() as stack:
+            opened = list(threads.map(lambda _: HttpClient(port), range(6)))
+
+            for client in opened:
+                stack.enter_context(client)
+
+            _at_once(opened)
+
+        return (time.perf_counter() - began) * 1e3
+
+    takes: dict[str, Callable[[], float]] = {
+        "plain DRF, one by one": functools.partial(alone, "/drf/six/", JSON),
+        AT_ONCE: at_once,
+        "ours, NDJSON": functools.partial(alone, "/six/?kind=sync", NDJSON),
+    }
+    values: dict[str, list[float]] = {name: [] for name in takes}
+
+    for name, milliseconds in alternate(takes, rounds=min(scale.rounds, 5)):
+        values[name].append(milliseconds)
+
+    return Figure(
+        name="six-sync-parts-far",
+        title="Six sync parts of 0.2 s, 150 ms away: all of them",
+        unit="ms",
+        note="A simulated link: 150 ms there and back, and as much for each "
+        "connection, which is opened anew. Six at once are as many as a browser opens "
+        "with HTTP/1.1.",
+        series=[
+            Series(
+                label=name,
+                kind="ours" if name.startswith("ours") else "peer",
+                values=of_one,
+            )
+            for name, of_one in values.items()
+        ],
+    )
+
+
+def _at_once(clients: list[HttpClient]) -> Take:
+    """Each part by a request of its own, as single-page applications do."""
+
+    def ask(asked: tuple[int, HttpClient]) -> Answer:
+        number, client = asked
+
+        return client.get(f"/drf/one/part{number}/")
+
+    began = time.perf_counter()
+
+    with ThreadPoolExecutor(len(clients)) as threads:
+        answers = list(threads.map(ask, enumerate(clients)))
+
+    return min(answer.first for answer in answers), time.perf_counter() - began
 
 
 def _figures(

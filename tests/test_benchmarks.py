@@ -12,8 +12,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import plots, report
 from benchmarks.flights import YEAR_ROWS, Files
-from benchmarks.jobs import exponent
-from benchmarks.measuring import Figure, Scale, Series, alternate
+from benchmarks.measuring import Figure, Scale, Series, alternate, exponent
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 

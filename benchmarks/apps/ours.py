@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from django_partstream import apublish
 from django_partstream.asgi import get_application
 
 __all__ = ("application",)
@@ -27,6 +28,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         from .job import publish_next
 
         await publish_next()
+        await _answer(send, b"{}")
+    elif scope["type"] == "http" and scope["path"] == "/change/":
+        from .views import Changing
+
+        Changing.published += 1
+        await apublish("bench")
         await _answer(send, b"{}")
     elif scope["type"] == "http" and scope["path"] == "/ready/":
         await _answer(send, b'{"sockets": %d}' % _open_sockets)

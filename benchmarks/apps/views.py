@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 __all__ = (
     "AdrfGather",
     "AdrfGatherThreads",
+    "Changing",
     "Frames",
     "Idle",
     "Items",
     "Parts",
+    "PlainOne",
     "PlainSerial",
     "Six",
     "django_frames",
@@ -87,6 +89,13 @@ class PlainSerial(APIView):
 
     def get(self, request: Any) -> Response:
         return Response({name: slow_query() for name in SIX})
+
+
+class PlainOne(APIView):
+    """One part, for a client that asks for each by itself."""
+
+    def get(self, request: Any, name: str) -> Response:
+        return Response({name: slow_query()})
 
 
 class AdrfGather(AsyncAPIView):  # type: ignore[misc]
@@ -149,6 +158,20 @@ def one() -> int:
 
 async def async_one() -> int:
     return 1
+
+
+class Changing(ProgressiveView):
+    """A live part that is another after each publish."""
+
+    stream_deadline = 3600
+    live_refresh = 3600
+    published = 0
+
+    def get_parts(self) -> Any:
+        return [("now", lazy(self.now, topics=("bench",)))]
+
+    async def now(self) -> Any:
+        return {"published": Changing.published, "padding": "x" * 700}
 
 
 class Idle(ProgressiveView):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
-__all__ = ("close_connections", "let_go")
+__all__ = ("close_connections", "end_thread")
 
 
 async def close_connections() -> bool:
@@ -13,13 +13,6 @@ async def close_connections() -> bool:
     back for them. What is inside of a transaction is left alone. Whether all are
     closed."""
     return await sync_to_async(_close)()
-
-
-async def let_go() -> None:
-    """Give back what the request has: its connections, and the thread. Who needs one
-    after all gets another."""
-    if await close_connections():
-        _end_thread()
 
 
 def _close() -> bool:
@@ -33,7 +26,8 @@ def _close() -> bool:
     return not left
 
 
-def _end_thread() -> None:
+def end_thread() -> None:
+    """End it, in a context of this request. Who needs one after all gets another."""
     context = SyncToAsync.thread_sensitive_context.get(None)
 
     # The thread of the process, or one that somebody else has given.

@@ -19,7 +19,7 @@ from django_partstream import conf, frames
 
 from . import ndjson
 from .outbox import Outbox
-from .request_thread import let_go
+from .request_thread import close_connections, end_thread
 from .shutdown import until_shutdown
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ("FrameResponse", "Framing", "Limits")
 
 logger = logging.getLogger(__name__)
+
+#: A stream that lasts so long holds no thread any more.
+LASTING_SECONDS = 1.0
 
 
 class Framing(Protocol):
@@ -105,7 +108,7 @@ class FrameResponse(HttpResponseBase):
         self._on_begin = on_begin
         self._on_close = on_close
         self._taken = False
-        #: The thread of the request, and its connections, are given back.
+        #: The connections of the request's thread are given back.
         self._is_detached = False
         self._content: AsyncIterable[bytes] | None = None
         self._end: Callable[[], None] | None = None
@@ -182,6 +185,7 @@ class FrameResponse(HttpResponseBase):
         # However it ends: its reader must not wait for more.
         pump.add_done_callback(lambda _: outbox.close())
         self._end = _from_any_thread(pump.cancel)
+        thread: asyncio.TimerHandle | None = None
 
         try:
             while block := await self._next(outbox):
@@ -190,10 +194,18 @@ class FrameResponse(HttpResponseBase):
 
                 if not (self.holds_request_thread or self._is_detached):
                     self._is_detached = True
-                    await let_go()
+
+                    # A stream that is over soon is closed in the thread that it has.
+                    if await close_connections():
+                        loop = asyncio.get_running_loop()
+                        thread = loop.call_later(LASTING_SECONDS, end_thread)
         finally:
             self._end = None
             pump.cancel()
+
+            if thread is not None:
+                thread.cancel()
+
             await asyncio.wait([pump])
             self._let_go()
 

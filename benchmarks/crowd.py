@@ -1,0 +1,185 @@
+"""The first frame when many ask at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import projects
+from .clients import HOST
+from .measuring import Figure, Kind, Scale, Series, alternate
+from .servers import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("measure",)
+
+CLIENTS = (1, 10, 100, 500)
+NDJSON = "application/x-ndjson"
+#: Answers that a round looks at, at least, and how often each client asks, at least.
+ANSWERS, REQUESTS = 100, 5
+TAKES: dict[str, tuple[Kind, str, str, str]] = {
+    "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
+    "Starlette": ("peer", "starlette", "/frames/", NDJSON),
+    "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
+    "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
+    "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
+    "ours, one page": ("ours", "ours", "/frames/", "application/json"),
+}
+
+
+def measure(scale: Scale) -> list[Figure]:
+    sizes = sorted({scale.count(size) for size in CLIENTS})
+    middle: dict[tuple[int, str], list[float]] = {}
+    late: dict[tuple[int, str], list[float]] = {}
+
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(projects.sqlite())
+        ports = {
+            "floors": stack.enter_context(serve("floors:application")).port,
+            "starlette": stack.enter_context(serve("starlette_peer:application")).port,
+            "ours": stack.enter_context(
+                serve("ours:application", environment=database)
+            ).port,
+        }
+
+        for size in sizes:
+            takes = {
+                name: functools.partial(_take, ports[server], path, accept, size, scale)
+                for name, (_, server, path, accept) in TAKES.items()
+            }
+
+            for name, firsts in alternate(takes, rounds=min(scale.rounds, 5)):
+                middle.setdefault((size, name), []).append(_share(firsts, 0.5))
+                late.setdefault((size, name), []).append(_share(firsts, 0.99))
+
+    return [_figure(size, middle, late) for size in sizes]
+
+
+def _figure(
+    size: int,
+    middle: dict[tuple[int, str], list[float]],
+    late: dict[tuple[int, str], list[float]],
+) -> Figure:
+    p99 = "; ".join(
+        f"{name} {sorted(late[size, name])[len(late[size, name]) // 2]:.1f} ms"
+        for name in TAKES
+    )
+
+    return Figure(
+        name=f"crowd-{size}",
+        title=f"First frame when {size:,} ask at once",
+        unit="ms",
+        note=f"Each of {size:,} connections that are kept asks when all have their "
+        f"last answer, {_requests(size)} times; the median of all. One in a hundred "
+        f"waited longer than: {p99}. The clients share the machine.",
+        series=[
+            Series(label=name, kind=TAKES[name][0], values=middle[size, name])
+            for name in TAKES
+        ],
+    )
+
+
+def _requests(size: int) -> int:
+    return max(REQUESTS, ANSWERS // size)
+
+
+def _share(values: Sequence[float], share: float) -> float:
+    """What this share of the values does not exceed, in milliseconds."""
+    ordered = sorted(values)
+
+    return ordered[math.ceil(share * len(ordered)) - 1] * 1e3
+
+
+def _take(port: int, path: str, accept: str, size: int, scale: Scale) -> list[float]:
+    return asyncio.run(_round(port, path, accept, size, scale.patience))
+
+
+async def _round(
+    port: int, path: str, accept: str, size: int, patience: float
+) -> list[float]:
+    loop = asyncio.get_running_loop()
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: {accept}\r\n\r\n".encode()
+    )
+    askers: list[_Asker] = []
+
+    for _ in range(size):
+        _, asker = await loop.create_connection(_Asker, HOST, port)
+        askers.append(asker)
+
+    firsts: list[float] = []
+
+    async with asyncio.timeout(patience):
+        # One goes ahead, which makes what is made but once.
+        for number in range(_requests(size) + 1):
+            took = await asyncio.gather(*(asker.ask(request) for asker in askers))
+            firsts += took if number else []
+
+    for asker in askers:
+        asker.transport.abort()
+
+    return firsts
+
+
+class _Asker(asyncio.Protocol):
+    """One connection: how long the first piece of each answer's body took."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    async def ask(self, request: bytes) -> float:
+        self._got = b""
+        self._first = 0.0
+        self._ended = asyncio.get_running_loop().create_future()
+        self._began = time.perf_counter()
+        self.transport.write(request)
+        await self._ended
+
+        return self._first
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, body = self._got.partition(b"\r\n\r\n")
+
+        if not end:
+            return
+
+        if b" 200 " not in head[:20]:
+            self._fail(RuntimeError(head.decode()))
+            return
+
+        is_chunked = b"chunked" in head.lower()
+        begun = body.partition(b"\r\n")[2] if is_chunked else body
+
+        if begun and not self._first:
+            self._first = time.perf_counter() - self._began
+
+        over = body.endswith(b"0\r\n\r\n") if is_chunked else len(body) >= _length(head)
+
+        if over and not self._ended.done():
+            self._ended.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(error or ConnectionError("The server closed the connection."))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+
+def _length(head: bytes) -> int:
+    (length,) = (
+        line.partition(b":")[2]
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
+
+    return int(length)
