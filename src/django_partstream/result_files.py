@@ -58,9 +58,17 @@ def _line(row: dict[str, Any]) -> bytes:
         return encoding.encode({**members, "data": None}) + b"\n"
 
 
-async def off_the_loop(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, each made in a thread of ours."""
-    while (piece := await offload.run_sync(next, pieces, None)) is not None:
+async def off_the_loop(
+    pieces: Iterator[bytes], *, request: Any = None
+) -> AsyncIterator[bytes]:
+    """The same pieces, each made in a thread of ours, for this request."""
+    while True:
+        with offload.running_with(offload.run_sync, request=request):
+            piece = await offload.run_sync(next, pieces, None)
+
+        if piece is None:
+            return
+
         yield piece
 
 

@@ -47,3 +47,26 @@ async def test_a_stream_is_read_off_the_loop(url: str) -> None:
 
     lines = [json.loads(line) async for line in response]
     assert [line["number"] for line in lines] == ["A"]
+
+
+@pytest.mark.parametrize("base", ["/api/contracts/", "/api/async-contracts/"])
+async def test_every_connection_of_a_stream_is_prepared_for_its_request(
+    settings: Any, base: str
+) -> None:
+    for number in "ABCDE":
+        await Contract.objects.acreate(number=number, year=1)
+
+    seen: list[str] = []
+    settings.PARTSTREAM = {
+        "BATCH_SIZE": 2,
+        "CONNECTION_SETUP": lambda request, connection: seen.append(request.path),
+    }
+    url = f"{base}operations/"
+
+    response: Any = await AsyncClient().get(url, headers={"accept": NDJSON})
+    lines = b"".join([piece async for piece in response]).splitlines()
+
+    # The first batch is read in the thread of the request, as its view's queries are.
+    assert len(lines) == 5
+    assert set(seen) == {url}
+    assert len(seen) >= 2

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zoneinfo
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 
 from django_partstream.cache import OperationCache
 from django_partstream.models import Job
 from tests.app.models import Account, Contract
 
 from .asking import ask, contracts, run, status_of
+from .rows import BASE, store
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -112,6 +115,47 @@ def test_a_stream_is_read_in_batches(
         lines = b"".join(client.get(URL, headers={"accept": NDJSON})).splitlines()
 
     assert len(lines) == 25
+
+
+def in_tokyo(get_response: Any) -> Any:
+    """Middleware that tidies up behind itself."""
+
+    def middleware(request: Any) -> Any:
+        timezone.activate(zoneinfo.ZoneInfo("Asia/Tokyo"))
+
+        try:
+            return get_response(request)
+        finally:
+            timezone.deactivate()
+
+    return middleware
+
+
+def test_a_stream_ends_in_the_time_zone_in_which_it_began(
+    client: Client, settings: Any, ledger: Any
+) -> None:
+    store(5)
+    settings.PARTSTREAM = {"BATCH_SIZE": 2}
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.in_tokyo"]
+
+    response = client.get(f"{BASE}operations/", headers={"accept": NDJSON})
+
+    moments = [json.loads(line)["datetime"] for line in b"".join(response).splitlines()]
+    assert [moment[10:] for moment in moments] == [
+        f"T{hour}:00:00+09:00" for hour in range(19, 24)
+    ]
+
+
+def test_a_small_set_is_a_job_for_whoever_would_rather_not_wait(
+    client: Client,
+) -> None:
+    contracts(2)
+
+    response = client.get(URL, headers={"prefer": "respond-async"})
+
+    assert response.status_code == 202
+    assert response["Preference-Applied"] == "respond-async"
+    assert status_of(client, response)["result"]["success_count"] == 2
 
 
 def test_a_wrong_question_has_a_status_and_not_half_a_stream(client: Client) -> None:

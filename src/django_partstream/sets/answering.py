@@ -58,8 +58,10 @@ def _answer(
 
     count = found.order_by().count() if keys is None else len(keys)
 
-    if count >= view.large_set_rows and view.jobs:
-        return _submit(view, request, question, count)
+    wanted = preferences.parse(request.headers.get("Prefer"))
+
+    if view.jobs and (count >= view.large_set_rows or wanted.respond_async):
+        return _submit(view, request, question, count, wanted)
 
     _check_size(view, count)
 
@@ -95,9 +97,9 @@ def _stream(
     """The objects as lines, read in batches while they are sent."""
     limit = getattr(view, "streams_per_user", None) or conf.current().streams_per_user
     slot = slots.take(holder_of(request), limit)
-    pieces = lines.begun(lines.written(view, found, keys))
+    pieces = lines.begun(lines.in_locale(lines.written(view, found, keys)))
     response: Any = StreamingHttpResponse(
-        off_the_loop(pieces) if is_asgi(request) else pieces,
+        off_the_loop(pieces, request=request) if is_asgi(request) else pieces,
         content_type=NDJSONRenderer.media_type,
     )
     response._resource_closers.append(slot.give_back)
@@ -107,7 +109,13 @@ def _stream(
     return streaming
 
 
-def _submit(view: Any, request: Request, question: Question, count: int) -> Response:
+def _submit(
+    view: Any,
+    request: Request,
+    question: Question,
+    count: int,
+    wanted: preferences.Preferences,
+) -> Response:
     _check_max_rows(count)
     stream, dialect = None, None
 
@@ -134,7 +142,7 @@ def _submit(view: Any, request: Request, question: Question, count: int) -> Resp
             "columns": lines.columns(view),
         },
         total=count,
-        preferences=preferences.parse(request.headers.get("Prefer")),
+        preferences=wanted,
         stream=stream,
     )
 

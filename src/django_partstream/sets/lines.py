@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone, translation
+
 from django_partstream import conf, encoding, reading
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ("after", "begun", "columns", "encoded", "written")
+__all__ = ("after", "begun", "columns", "encoded", "in_locale", "written")
 
 
 def written(view: Any, found: QuerySet[Any], keys: list[Any] | None) -> Iterator[bytes]:
@@ -62,6 +64,27 @@ def after(found: QuerySet[Any], last: Any) -> list[Any]:
         ordered = ordered.filter(pk__gt=last)
 
     return list(ordered[: conf.current().batch_size])
+
+
+def in_locale(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, each in the language and the time zone of now: middleware that sets
+    them may have gone when the later ones are made."""
+    language, zone = translation.get_language(), timezone.get_current_timezone()
+
+    return _located(pieces, language, zone)
+
+
+def _located(
+    pieces: Iterator[bytes], language: str | None, zone: Any
+) -> Iterator[bytes]:
+    while True:
+        with translation.override(language), timezone.override(zone):
+            piece = next(pieces, None)
+
+        if piece is None:
+            return
+
+        yield piece
 
 
 def begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
