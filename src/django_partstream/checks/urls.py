@@ -14,11 +14,8 @@ __all__ = ("check_job_addresses",)
 
 def check_job_addresses(**_: Any) -> list[CheckMessage]:
     """A project that takes bulk requests can say where their jobs are."""
-    from django_partstream import mixins  # needs the models
-
-    ours = tuple(getattr(mixins, name) for name in mixins.__all__)
     views = sorted(
-        cls.__qualname__ for cls in project.view_classes() if issubclass(cls, ours)
+        cls.__qualname__ for cls in project.view_classes() if _makes_jobs(cls)
     )
 
     if not views:
@@ -38,3 +35,15 @@ def check_job_addresses(**_: Any) -> list[CheckMessage]:
         ]
 
     return []
+
+
+def _makes_jobs(cls: type[Any]) -> bool:
+    """Whether requests to this view may become jobs: not those for upserts alone."""
+    from django_partstream import bulk_view, mixins  # need the models
+
+    if not issubclass(cls, bulk_view.BulkView) or not cls.jobs:
+        return False
+
+    return issubclass(cls, mixins.BulkOperationsMixin) or any(
+        path != "upsert" for path in cls.methods_of_addresses()
+    )
