@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import BooleanField, Expression, F, Q
 
 from . import columns as cols
+from .arrays import values_of
 from .prepared import prepared
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ def among(
     columns: Sequence[Column], keys: Sequence[Any], connection: BaseDatabaseWrapper
 ) -> Any:
     """A condition for `filter()`: the columns' values are one of these keys."""
+    if connection.vendor == "postgresql" and all(
+        cols.has_array(column, connection) for column in columns
+    ):
+        return _AmongArrays(columns, keys)
+
     if len(columns) == 1:
         return Q(**{f"{columns[0].attname}__in": [value for (value,) in keys]})
 
-    if connection.vendor == "postgresql":
-        if all(cols.has_array(column, connection) for column in columns):
-            return _AmongArrays(columns, keys)
-    elif connection.vendor in ("mysql", "sqlite"):
+    if connection.vendor in ("mysql", "sqlite"):
         return _AmongRows(columns, keys)
 
     return _grouped(columns, keys)
@@ -42,7 +45,6 @@ def among(
 
 class _Among(Expression):
     conditional = True
-    takes_arrays = False
 
     def __init__(self, columns: Sequence[Column], keys: Sequence[Any]) -> None:
         super().__init__(output_field=BooleanField())
@@ -67,26 +69,25 @@ class _Among(Expression):
         self, compiler: Any, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         names = ", ".join(compiler.compile(source)[0] for source in self._sources)
-        values = [
-            prepared(column, part, connection, in_array=self.takes_arrays)
-            for column, part in zip(
-                self._columns, zip(*self._keys, strict=True), strict=True
-            )
-        ]
-        given, params = self.given(values, connection)
+        given, params = self.given([*zip(*self._keys, strict=True)], connection)
 
         return f"({names}) IN ({given})", tuple(params)
 
     def given(
-        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+        self, parts: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
+        """The keys in SQL, given by columns."""
         raise NotImplementedError
 
 
 class _AmongRows(_Among):
     def given(
-        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+        self, parts: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
+        values = [
+            prepared(column, part, connection)
+            for column, part in zip(self._columns, parts, strict=True)
+        ]
         row = f"({', '.join(['%s'] * len(values))})"
         rows = ", ".join([row] * len(self._keys))
         word = "VALUES " if connection.vendor == "sqlite" else ""
@@ -95,14 +96,16 @@ class _AmongRows(_Among):
 
 
 class _AmongArrays(_Among):
-    takes_arrays = True
-
     def given(
-        self, values: list[list[Any]], connection: BaseDatabaseWrapper
+        self, parts: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
-        arrays = ", ".join(cols.array_sql(c, connection) for c in self._columns)
+        places = ", ".join(cols.array_sql(c, connection) for c in self._columns)
+        arrays = [
+            values_of(column, part, connection)
+            for column, part in zip(self._columns, parts, strict=True)
+        ]
 
-        return f"SELECT * FROM unnest({arrays})", list(values)
+        return f"SELECT * FROM unnest({places})", arrays
 
 
 def _grouped(columns: Sequence[Column], keys: Sequence[Any]) -> Q:

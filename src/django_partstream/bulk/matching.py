@@ -13,6 +13,8 @@ from django.db import DataError, connections, transaction
 
 from . import columns as cols
 from .among import among
+from .arrays import fetched
+from .columns import column_of
 from .compiled.unique import identities
 
 if TYPE_CHECKING:
@@ -166,8 +168,12 @@ def primary_keys(
     queryset: QuerySet[Any], columns: tuple[Column, ...]
 ) -> Iterator[tuple[Key, Any]]:
     names = [column.attname for column in columns]
+    rows = fetched(
+        queryset.order_by().values_list(*names, "pk"),
+        [*columns, queryset.model._meta.pk],
+    )
 
-    for *values, pk in queryset.order_by().values_list(*names, "pk"):
+    for *values, pk in rows:
         yield _key(columns, values), pk
 
 
@@ -230,7 +236,11 @@ def locked_values(
         if connections[queryset.db].features.has_select_for_update:
             queryset = queryset.select_for_update()
 
-        rows = [*queryset.values_list(*names, *(c.attname for c in columns))]
+        selected = [column_of(queryset.model, name) for name in names]
+        rows = fetched(
+            queryset.values_list(*names, *(c.attname for c in columns)),
+            [*filter(None, selected), *columns],
+        )
 
         if not rows:
             return ()

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django_partstream.bulk import columns as cols
+from django_partstream.bulk.arrays import (
+    array,
+    binary_cursor,
+    has_binary,
+    values_of,
+)
 
 from .paired import PairingWriter
+from .portable import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,25 +40,66 @@ class PostgreSQLWriter(PairingWriter):
     def insert_returning(
         self, columns: Sequence[Column], values: Sequence[list[Any]], returned: str
     ) -> list[Sequence[Any]]:
-        names = ", ".join(self.quote(column.column) for column in columns)
-
         with self._cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {self.table} ({names}) "
-                f"SELECT * FROM unnest({self._arrays(columns)}) "
-                f"ON CONFLICT DO NOTHING RETURNING {returned}",
+                f"{self._insert_into(columns)} ON CONFLICT DO NOTHING "
+                f"RETURNING {returned}",
                 values,
             )
 
             return list(cursor.fetchall())
 
+    def insert_columns(
+        self,
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Any]],
+        key: Sequence[Column],
+        *,
+        wants_pks: bool,
+    ) -> list[Any]:
+        if not columns or not self.can_pair(columns):
+            return super().insert_columns(columns, cells, key, wants_pks=wants_pks)
+
+        count = len(cells[0])
+        pk = f" RETURNING {self.quote(self.pk.column)}" if wants_pks else ""
+        ignoring = " ON CONFLICT DO NOTHING" if key else ""
+        given = self.arrays(columns, cells)
+
+        with self._cursor() as cursor:
+            cursor.execute(f"{self._insert_into(columns)}{ignoring}{pk}", given)
+
+            # Where some were skipped, it must be known which: they are not stored.
+            if cursor.rowcount != count:
+                return [MISSING] * count
+
+            if not wants_pks:
+                return [None] * count
+
+            found = self.converted([self.pk], cursor.fetchall())
+
+        return [pk for (pk,) in found]
+
     def update(
         self, columns: Sequence[Column], rows: Sequence[tuple[Any, Sequence[Any]]]
+    ) -> None:
+        if not all(map(self._has_array, [self.pk, *columns])):
+            super().update(columns, rows)
+
+            return
+
+        cells = zip(*(row for _, row in rows), strict=True)
+        self.update_columns(columns, [pk for pk, _ in rows], [*cells])
+
+    def update_columns(
+        self,
+        columns: Sequence[Column],
+        pks: Sequence[Any],
+        cells: Sequence[Sequence[Any]],
     ) -> None:
         given = [self.pk, *columns]
 
         if not all(map(self._has_array, given)):
-            super().update(columns, rows)
+            super().update_columns(columns, pks, cells)
 
             return
 
@@ -65,37 +113,46 @@ class PostgreSQLWriter(PairingWriter):
         with self._cursor() as cursor:
             cursor.execute(
                 f"UPDATE {self.table} SET {assignments} "
-                f"FROM unnest({self._arrays(given)}) AS given({names}) "
+                f"FROM unnest({self._places(given)}) AS given({names}) "
                 f"WHERE {self.table}.{pk} = given.c0",
-                self.prepared_columns(
-                    given, [(pk, *row) for pk, row in rows], in_array=True
-                ),
+                self.arrays(given, [pks, *cells]),
             )
+
+    def arrays(
+        self, columns: Sequence[Column], cells: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        """What `_places` stand for."""
+        given = [
+            values_of(column, part, self.connection)
+            for column, part in zip(columns, cells, strict=True)
+        ]
+
+        if not has_binary(self.connection):
+            return given
+
+        return [array(values, self.connection) for values in given]
+
+    def _insert_into(self, columns: Sequence[Column]) -> str:
+        names = ", ".join(self.quote(column.column) for column in columns)
+
+        return (
+            f"INSERT INTO {self.table} ({names}) "
+            f"SELECT * FROM unnest({self._places(columns)})"
+        )
 
     def _cursor(self) -> Any:
         """One that sends values apart from the statement, in their binary form: none
         of them is quoted here or parsed there."""
-        if not _has_psycopg_3():
-            return self.connection.cursor()
+        if has_binary(self.connection):
+            return binary_cursor(self.connection)
 
-        import psycopg
+        return self.connection.cursor()
 
-        connection: Any = self.connection
-        connection.ensure_connection()
+    def _places(self, columns: Sequence[Column]) -> str:
+        places = (cols.array_sql(column, self.connection) for column in columns)
+        sql = ", ".join(places)
 
-        return connection._prepare_cursor(psycopg.Cursor(connection.connection))
-
-    def _arrays(self, columns: Sequence[Column]) -> str:
-        arrays = (cols.array_sql(column, self.connection) for column in columns)
-        arrays_sql = ", ".join(arrays)
-
-        return arrays_sql.replace("%s::", "%b::") if _has_psycopg_3() else arrays_sql
+        return sql.replace("%s::", "%b::") if has_binary(self.connection) else sql
 
     def _has_array(self, column: Column) -> bool:
         return cols.has_array(column, self.connection)
-
-
-def _has_psycopg_3() -> bool:
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-
-    return bool(is_psycopg3)

@@ -1,0 +1,231 @@
+"""Whole columns as PostgreSQL's arrays in binary form, which nobody has to quote or
+parse. Of this package's modules, this one knows psycopg."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import struct
+import uuid
+from decimal import Decimal
+from itertools import chain, repeat
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+
+from .columns import stored_column
+from .prepared import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
+
+    from .columns import Column
+
+__all__ = ("Values", "array", "binary_cursor", "fetched", "has_binary", "values_of")
+
+LENGTH = struct.Struct("!i").pack
+NULL = LENGTH(-1)
+#: By what a cast calls the type: its name, and the one type of values that is packed.
+TYPES: dict[str, tuple[str, type]] = {
+    "bigint": ("int8", int),
+    "boolean": ("bool", bool),
+    "date": ("date", datetime.date),
+    "double precision": ("float8", float),
+    "integer": ("int4", int),
+    "numeric": ("numeric", Decimal),
+    "smallint": ("int2", int),
+    "text": ("text", str),
+    "timestamp with time zone": ("timestamptz", datetime.datetime),
+    "uuid": ("uuid", uuid.UUID),
+    "varchar": ("varchar", str),
+}
+#: Integers that are packed together: the length of each, and its format.
+INTEGERS = {"int2": (2, "ih"), "int4": (4, "ii"), "int8": (8, "iq")}
+
+
+class _Packed:
+    """A parameter in its binary form; the cast that it stands in says its type."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def has_binary(connection: BaseDatabaseWrapper) -> bool:
+    """Whether `binary_cursor` and `array` are for this database."""
+    if connection.vendor != "postgresql":
+        return False
+
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    return bool(is_psycopg3)
+
+
+class Values(list[Any]):
+    """A whole column, as `prepared` makes it: a list to every cursor, and what `array`
+    takes."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: Column, given: list[Any]) -> None:
+        super().__init__(given)
+        self.column = column
+
+
+def values_of(
+    column: Column, values: Sequence[Any], connection: BaseDatabaseWrapper
+) -> Values:
+    """The parameter for a cast to an array of the column's type. Raises what
+    `get_db_prep_save` raises."""
+    return Values(column, prepared(column, values, connection, in_array=True))
+
+
+def array(given: Values, connection: BaseDatabaseWrapper) -> Any:
+    """The same for `binary_cursor`."""
+    column = given.column
+    db_type = (column.db_type(connection) or "").partition("(")[0]
+    name, wanted = TYPES.get(db_type, ("", object))
+    kinds = {*map(type, given)}
+
+    if not given or kinds - {NoneType} != {wanted} or not _is_packable(given, wanted):
+        return given
+
+    head = struct.pack("!iiIii", 1, NoneType in kinds, _oid(name), len(given), 1)
+
+    # An integer of its own size for each type: psycopg would choose by the value.
+    if name in INTEGERS and NoneType in kinds:
+        return given
+
+    if name in INTEGERS:
+        size, pattern = INTEGERS[name]
+        cells = chain.from_iterable(zip(repeat(size), given))
+
+        try:
+            return _Packed(head + struct.pack(f"!{pattern * len(given)}", *cells))
+        except struct.error:
+            # The database says what is wrong.
+            return given
+
+    return _Packed(head + _body(given, wanted, has_null=NoneType in kinds))
+
+
+def _is_packable(values: Sequence[Any], kind: type) -> bool:
+    if kind is datetime.datetime:
+        return all(value is None or value.tzinfo is not None for value in values)
+
+    # Neither encoded nor stored: what is to be said of it is said elsewhere.
+    return kind is not str or not any(value and "\0" in value for value in values)
+
+
+def _body(values: Sequence[Any], kind: type, *, has_null: bool) -> bytes:
+    dump: Any = str.encode if kind is str else _dump(kind)
+
+    if has_null:
+        cells = [None if value is None else dump(value) for value in values]
+
+        return b"".join(
+            NULL if cell is None else LENGTH(len(cell)) + cell for cell in cells
+        )
+
+    parts = [*map(dump, values)]
+    lengths = {size: LENGTH(size) for size in {*map(len, parts)}}
+    heads = map(lengths.__getitem__, map(len, parts))
+
+    return b"".join(chain.from_iterable(zip(heads, parts, strict=True)))
+
+
+EXAMPLES: dict[type, Any] = {
+    bool: True,
+    datetime.date: datetime.date.min,
+    datetime.datetime: datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC),
+    float: 0.0,
+    Decimal: Decimal(),
+    uuid.UUID: uuid.UUID(int=0),
+}
+
+
+def _dump(kind: type) -> Any:
+    """How psycopg itself dumps one value."""
+    from psycopg.adapt import PyFormat, Transformer
+
+    return Transformer().get_dumper(EXAMPLES[kind], PyFormat.BINARY).dump
+
+
+@functools.cache
+def _oid(name: str) -> int:
+    import psycopg
+
+    return psycopg.adapters.types[name].oid
+
+
+def binary_cursor(connection: Any) -> Any:
+    """One that sends values apart from the statement, and both ways in their binary
+    form."""
+    import psycopg
+
+    connection.ensure_connection()
+    cursor = psycopg.Cursor(connection.connection)
+    cursor.format = psycopg.pq.Format.BINARY
+    cursor.adapters.register_dumper(_Packed, _packed_dumper())
+
+    return connection._prepare_cursor(cursor)
+
+
+def fetched(queryset: QuerySet[Any], columns: Sequence[Column]) -> list[Sequence[Any]]:
+    """The rows of `queryset.values_list(…)` of these columns."""
+    connection = connections[queryset.db]
+
+    if not has_binary(connection) or not all(
+        _is_known(column, connection) for column in columns
+    ):
+        return [*queryset]
+
+    compiler = queryset.query.get_compiler(using=queryset.db)
+
+    try:
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return []
+
+    given = [array(p, connection) if type(p) is Values else p for p in params]
+
+    with binary_cursor(connection) as cursor:
+        cursor.execute(sql.replace("%s::", "%b::"), given)
+        rows: Any = cursor.fetchall()
+
+    converters = compiler.get_converters([one for one, *_ in compiler.select])
+
+    if converters:
+        rows = compiler.apply_converters(rows, converters)
+
+    return [*rows]
+
+
+def _is_known(column: Column, connection: BaseDatabaseWrapper) -> bool:
+    """Whether its values come in the same way in both forms."""
+    db_type = (stored_column(column).db_type(connection) or "").partition("(")[0]
+
+    return db_type in TYPES and (
+        settings.USE_TZ or db_type != "timestamp with time zone"
+    )
+
+
+@functools.cache
+def _packed_dumper() -> Any:
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    class PackedDumper(Dumper):
+        format = Format.BINARY
+
+        def dump(self, obj: _Packed) -> bytes:
+            return obj.data
+
+    return PackedDumper
