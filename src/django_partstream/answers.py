@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from .bulk.fetched import shown_relations
 from .bulk.outcome import Kind
 from .bulk.outcomes import Outcomes
+from .bulk.shown import shown
 from .bulk.verb import Verb
 from .errors import InvalidRowsError
 from .serializers import BulkModelSerializer
@@ -136,6 +137,13 @@ def _problem(outcome: Outcome) -> dict[str, Any]:
 
 
 def _objects(view: Any, target: Target, pks: Sequence[Any]) -> Any:
+    base = target.model._base_manager.using(target.using).all()
+    worlds = (_shown_by(view, target), base)
+    objects = shown(view.get_serializer([], many=True), worlds, pks)
+
+    if objects is not None:
+        return objects
+
     stored = _stored(view, target, pks)
     serializer = view.get_serializer(stored, many=True)
     prefetch_related_objects(stored, *shown_relations(serializer, target.model))

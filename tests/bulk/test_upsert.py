@@ -377,13 +377,14 @@ def test_object_permissions_refuse_their_row() -> None:
 def test_a_deadlock_is_no_rows_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     from django_partstream.bulk.writers.portable import PortableWriter
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OperationalError("deadlock detected")
 
     upsert = make(ContractSerializer, "number")
 
     for cls in [PortableWriter, *PortableWriter.__subclasses__()]:
         monkeypatch.setattr(cls, "insert", fail)
+        monkeypatch.setattr(cls, "insert_columns", fail)
 
     with pytest.raises(OperationalError):
         run(upsert, {"number": "C1", "year": 1})

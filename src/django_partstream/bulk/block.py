@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from .json_values import not_an_object
 from .row import Row
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ("Block",)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Block(Sequence[Row]):
     """Rows in the order of the input, without an object for each until one is asked
     for."""
@@ -25,8 +27,22 @@ class Block(Sequence[Row]):
     values: Sequence[Any]
     #: The first physical line of each, where the format has lines.
     lines: Sequence[int | None] | None = None
-    #: What is wrong with the form of some, by index.
-    errors: dict[int, tuple[RowError, ...]] = dataclasses.field(default_factory=dict)
+    #: What is wrong with the form of some, by index; None where it is only that they
+    #: are no objects.
+    wrong: dict[int, tuple[RowError, ...]] | None = None
+
+    @functools.cached_property
+    def errors(self) -> dict[int, tuple[RowError, ...]]:
+        """What is wrong with the form of some, by index."""
+        if self.wrong is not None:
+            return self.wrong
+
+        if {*map(type, self.values)} <= {dict}:
+            return {}
+
+        told = {index: not_an_object(value) for index, value in enumerate(self.values)}
+
+        return {index: errors for index, errors in told.items() if errors}
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Block:
@@ -38,7 +54,7 @@ class Block(Sequence[Row]):
             first=rows[0].number if rows else 1,
             values=[row.data for row in rows],
             lines=[row.line for row in rows],
-            errors={index: row.errors for index, row in enumerate(rows) if row.errors},
+            wrong={index: row.errors for index, row in enumerate(rows) if row.errors},
         )
 
     def __len__(self) -> int:
@@ -70,9 +86,11 @@ class Block(Sequence[Row]):
             first=self.first + start,
             values=self.values[start:end],
             lines=self.lines and self.lines[start:end],
-            errors={
+            wrong=None
+            if self.wrong is None
+            else {
                 index - start: errors
-                for index, errors in self.errors.items()
+                for index, errors in self.wrong.items()
                 if start <= index < end
             },
         )

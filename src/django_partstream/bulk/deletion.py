@@ -10,11 +10,13 @@ from django.db.models.deletion import ProtectedError, RestrictedError
 from django.db.transaction import TransactionManagementError
 
 from . import keys
+from .among import among
+from .block import Block
 from .cells import Cells
 from .effects import deleting_reason
 from .entry import DENIALS, Entry, denied
-from .matching import Finder, locked_instances
-from .outcome import Kind, RowError
+from .matching import Finder, can_lock_values, locked_instances, locked_values
+from .outcome import Kind, Outcome, RowError
 from .outcomes import Outcomes
 from .pipeline import Mode, csv_columns, tell
 from .refusals import REFUSALS, refusal
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .entry import Target
+    from .matching import Key
     from .row import Row
 
 __all__ = ("Delete",)
@@ -91,6 +94,13 @@ class Delete:
             )
 
         writer_for(self._target.model, using).prepare()
+        outcomes = self._together(Block.of(rows))
+
+        if outcomes is not None:
+            tell(self._target, outcomes)
+
+            return outcomes
+
         entries = [Entry(r, self._data(r), i) for i, r in enumerate(rows)]
         groups = [self._read_key(entry) for entry in entries]
 
@@ -105,6 +115,71 @@ class Delete:
         tell(self._target, outcomes)
 
         return outcomes
+
+    def _together(self, block: Block) -> Outcomes | None:
+        """The outcomes of rows that are nothing but different primary keys, none of
+        which is refused; else None, and nothing has been deleted."""
+        (column,) = self._primary.columns
+        world = self._target.world
+        given = self._plain_keys(block.values)
+
+        if (
+            given is None
+            or self.mode == "rows"
+            or self._target.check_object is not None
+            or not can_lock_values(world)
+        ):
+            return None
+
+        finder = Finder(world, (column,), locked_values([column.attname]))
+        found = finder.find(given).rows
+        manager = self._target.model._base_manager.using(self._target.using)
+        condition = among((column,), [*found], connections[self._target.using])
+
+        try:
+            with transaction.atomic(using=self._target.using):
+                if found:
+                    manager.filter(condition).delete()
+        except (ProtectedError, RestrictedError, *REFUSALS) as error:
+            if isinstance(error, REFUSALS) and refusal(error) is None:
+                raise
+
+            return None
+
+        failed = {
+            place: Outcome(
+                row=block.first + place,
+                line=block.lines[place] if block.lines is not None else None,
+                kind=Kind.FAILED,
+                errors=(self._reader(self._primary).not_found(key),),
+                data=block.values[place],
+            )
+            for place, key in (enumerate(given) if len(found) < len(given) else ())
+            if key not in found
+        }
+        kinds = [
+            Kind.FAILED if p in failed else Kind.DELETED for p in range(len(given))
+        ]
+        pks = [None if p in failed else key for p, (key,) in enumerate(given)]
+
+        return Outcomes(block.first, kinds, pks, failed, block.lines)
+
+    def _plain_keys(self, values: Sequence[Any]) -> list[Key] | None:
+        (name,), (column,) = self._primary.names, self._primary.columns
+
+        if self._given or type(column) not in keys.STOCK_KEYS or not values:
+            return None
+
+        if {*map(type, values)} == {dict}:
+            if any(len(value) != 1 for value in values):
+                return None
+
+            values = [value.get(name) for value in values]
+
+        if {*map(type, values)} != {int} or len({*values}) < len(values):
+            return None
+
+        return [(value,) for value in values]
 
     def _data(self, row: Row) -> Any:
         if isinstance(row.data, dict):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .decoding import Readable
-    from .outcome import RowError
 
 __all__ = ("json_blocks", "open_json", "read_json")
 
@@ -255,14 +254,8 @@ def _blocks(text: _Text, number: int, size: int) -> Iterator[tuple[Block, Positi
 
 
 def _block(text: _Text, number: int, values: list[Any]) -> tuple[Block, Position]:
-    errors: dict[int, tuple[RowError, ...]] = {}
-
-    if {*map(type, values)} != {dict}:
-        wrong = {index: not_an_object(value) for index, value in enumerate(values)}
-        errors = {index: one for index, one in wrong.items() if one}
-
     return (
-        Block(first=number - len(values) + 1, values=values, errors=errors),
+        Block(first=number - len(values) + 1, values=values),
         Position(offset=text.offset, row=number, line=text.line),
     )
 
