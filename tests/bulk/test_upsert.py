@@ -375,6 +375,7 @@ def test_object_permissions_refuse_their_row() -> None:
 
 
 def test_a_deadlock_is_no_rows_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django_partstream.bulk.writers import WRITERS
     from django_partstream.bulk.writers.portable import PortableWriter
 
     def fail(*_: Any, **__: Any) -> None:
@@ -382,7 +383,7 @@ def test_a_deadlock_is_no_rows_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
     upsert = make(ContractSerializer, "number")
 
-    for cls in [PortableWriter, *PortableWriter.__subclasses__()]:
+    for cls in [PortableWriter, *WRITERS.values()]:
         monkeypatch.setattr(cls, "insert", fail)
         monkeypatch.setattr(cls, "insert_columns", fail)
 

@@ -6,6 +6,7 @@ longer to build than the rows take to be found.
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,29 @@ if TYPE_CHECKING:
 
     from .columns import Column
 
-__all__ = ("among",)
+__all__ = ("among", "takes_all")
+
+#: Kinds of columns that SQLite compares as the integers or texts that they are.
+IN_JSON = frozenset(
+    {
+        "AutoField",
+        "BigAutoField",
+        "BigIntegerField",
+        "BooleanField",
+        "CharField",
+        "DateField",
+        "DateTimeField",
+        "IntegerField",
+        "PositiveBigIntegerField",
+        "PositiveIntegerField",
+        "PositiveSmallIntegerField",
+        "SlugField",
+        "SmallAutoField",
+        "SmallIntegerField",
+        "TextField",
+        "UUIDField",
+    }
+)
 
 
 def among(
@@ -34,6 +57,9 @@ def among(
     ):
         return _AmongArrays(columns, keys)
 
+    if connection.vendor == "sqlite" and all(map(_is_told_in_json, columns)):
+        return _AmongJson(columns, keys)
+
     if len(columns) == 1:
         return Q(**{f"{columns[0].attname}__in": [value for (value,) in keys]})
 
@@ -41,6 +67,18 @@ def among(
         return _AmongRows(columns, keys)
 
     return _grouped(columns, keys)
+
+
+def takes_all(columns: Sequence[Column], connection: BaseDatabaseWrapper) -> bool:
+    """Whether the number of keys is not bound by what parameters a statement has."""
+    return connection.vendor == "sqlite" and all(map(_is_told_in_json, columns))
+
+
+def _is_told_in_json(column: Column) -> bool:
+    """Whether SQLite holds its values as integers or texts."""
+    kind = cols.stored_column(column).get_internal_type()
+
+    return cols.is_plain(column) and kind in IN_JSON
 
 
 class _Among(Expression):
@@ -106,6 +144,44 @@ class _AmongArrays(_Among):
         ]
 
         return f"SELECT * FROM unnest({places})", arrays
+
+
+class _AmongJson(_Among):
+    """One parameter, however many keys there are."""
+
+    def given(
+        self, parts: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        values = [
+            prepared(column, part, connection)
+            for column, part in zip(self._columns, parts, strict=True)
+        ]
+
+        for part in values:
+            _check(part)
+
+        if len(values) == 1:
+            return "SELECT value FROM json_each(%s)", [json.dumps(values[0])]
+
+        places = (f"json_extract(value, '$[{n}]')" for n in range(len(values)))
+        rows = json.dumps([*zip(*values, strict=True)])
+
+        return f"SELECT {', '.join(places)} FROM json_each(%s)", [rows]
+
+
+def _check(values: Sequence[Any]) -> None:
+    """Raises OverflowError and ValueError for what JSON would tell otherwise."""
+    numbers = [value for value in values if isinstance(value, int)]
+
+    if numbers and not -(2**63) <= min(numbers) <= max(numbers) < 2**63:
+        raise OverflowError("SQLite's integers have 64 bits.")
+
+    texts = "".join(value for value in values if isinstance(value, str))
+
+    if "\0" in texts:
+        raise ValueError("A NUL ends a text in SQLite's JSON.")
+
+    texts.encode()
 
 
 def _grouped(columns: Sequence[Column], keys: Sequence[Any]) -> Q:

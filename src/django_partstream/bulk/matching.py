@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import DataError, connections, transaction
 
 from . import columns as cols
-from .among import among
+from .among import among, takes_all
 from .arrays import fetched
 from .columns import column_of
 from .compiled.unique import identities
@@ -77,7 +77,8 @@ class Finder(Generic[T]):
         self._read = read
         self._connection = connections[queryset.db]
         self._exact = all(cols.compares_exactly(c, self._connection) for c in columns)
-        self._limit = self._connection.features.max_query_params
+        limit = self._connection.features.max_query_params
+        self._limit = None if takes_all(columns, self._connection) else limit
 
     def find(self, keys: Collection[Key]) -> Found[T]:
         """The rows of each key. A few queries, however many keys there are."""

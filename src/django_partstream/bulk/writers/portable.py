@@ -114,17 +114,23 @@ class PortableWriter:
 
             return
 
-        assignments = ", ".join(f"{self.quote(c.column)} = %s" for c in columns)
-        sql = (
-            f"UPDATE {self.table} SET {assignments} "
-            f"WHERE {self.quote(self.pk.column)} = %s"
-        )
         values = self.prepared_columns(
             [*columns, self.pk], [(*row, pk) for pk, row in rows]
         )
 
         with self.connection.cursor() as cursor:
-            cursor.executemany(sql, list(zip(*values, strict=True)))
+            cursor.executemany(
+                self.update_sql(columns), list(zip(*values, strict=True))
+            )
+
+    def update_sql(self, columns: Sequence[Column]) -> str:
+        """For the columns' values and the primary key of one row."""
+        assignments = ", ".join(f"{self.quote(c.column)} = %s" for c in columns)
+
+        return (
+            f"UPDATE {self.table} SET {assignments} "
+            f"WHERE {self.quote(self.pk.column)} = %s"
+        )
 
     def _update_each(
         self, columns: Sequence[Column], rows: Sequence[tuple[Any, Sequence[Any]]]
@@ -164,6 +170,16 @@ class PortableWriter:
         """Rows turned into whole columns of what the driver wants."""
         cells = zip(*rows, strict=True) if rows else [()] * len(columns)
 
+        return self.prepared_cells(columns, [*cells], in_array=in_array)
+
+    def prepared_cells(
+        self,
+        columns: Sequence[Column],
+        cells: Sequence[Sequence[Any]],
+        *,
+        in_array: bool = False,
+    ) -> list[list[Any]]:
+        """Whole columns of what the driver wants."""
         return [
             prepared(column, values, self.connection, in_array=in_array)
             for column, values in zip(columns, cells, strict=True)
