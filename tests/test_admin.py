@@ -251,6 +251,38 @@ def test_deleting_takes_the_permission_and_reads_no_input(
     assert '"failures"' not in read
 
 
+def test_whoever_may_change_jobs_runs_their_failed_rows_again(staff: Any) -> None:
+    client = staff("view", "change")
+    accepted = client.post(
+        "/api/contracts/",
+        "number,year\nA,2024\nB,soon\n",
+        "text/csv",
+        headers={"Prefer": "respond-async"},
+    )
+    job = states.jobs().get(pk=accepted.json()["task_id"])
+    other = make_job(5)
+    run(job)
+
+    chosen = {"action": "retry_jobs", "_selected_action": [job.pk, other.pk]}
+    text = client.post(JOBS, chosen, follow=True).content.decode()
+
+    new = states.jobs().get(retry_of=job)
+    assert new.total == 1
+    assert f"1 row runs again as {new.pk}." in text
+    assert f"{other.pk}: Only the rows of a job that has ended can be run" in text
+
+
+def test_a_job_that_waits_for_a_deploy_is_let_go_on(staff: Any) -> None:
+    client = staff("view", "change")
+    job = make_job(5, fingerprint="of then", not_before=states.after(600))
+    chosen = {"action": "retry_jobs", "_selected_action": [job.pk]}
+
+    text = client.post(JOBS, chosen, follow=True).content.decode()
+
+    assert f"{job.pk} goes on under the code that there is now." in text
+    assert states.jobs().get(pk=job.pk).not_before is None
+
+
 def test_whoever_may_not_delete_deletes_nothing(staff: Any) -> None:
     job = make_job(5)
     client = staff("view", "change")

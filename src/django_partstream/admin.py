@@ -13,14 +13,15 @@ from django.http import Http404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop, ngettext
 
-from .errors import BusyError
+from .errors import BusyError, PartstreamError
 from .jobs import heartbeat, states
 from .jobs.failed_rows import FailedRows
 from .jobs.progress import percentage
 from .models import Job, JobBatch, JobInput, State, Worker
+from .retries import retry
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -100,7 +101,7 @@ class JobAdmin(_ReadOnly):
     list_filter = ("state", "kind", "created_at")
     list_per_page = 50
     show_full_result_count = False
-    actions = ("cancel_jobs",)
+    actions = ("cancel_jobs", "retry_jobs")
     fieldsets = (
         (None, {"fields": ("id", "kind", "owner", "state", "message", "progress")}),
         (
@@ -154,6 +155,31 @@ class JobAdmin(_ReadOnly):
             level, one, many = CANCELS[state]
             text = ngettext(one, many, count) % {"count": count}
             self.message_user(request, text, level)
+
+    @admin.action(
+        description=_("Run the failed rows of selected jobs again"),
+        permissions=["operate"],
+    )
+    def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        for job_id in queryset.values_list("pk", flat=True):
+            if states.accept(job_id):
+                text = gettext("%(job)s goes on under the code that there is now.")
+                self.message_user(request, text % {"job": job_id}, messages.SUCCESS)
+                continue
+
+            try:
+                # With what its input is; one job at a time.
+                new = retry(states.jobs().get(pk=job_id))
+            except PartstreamError as error:
+                self.message_user(request, f"{job_id}: {error.detail}", messages.ERROR)
+            else:
+                text = ngettext(
+                    "%(count)d row runs again as %(job)s.",
+                    "%(count)d rows run again as %(job)s.",
+                    new.total,
+                )
+                told = text % {"count": new.total, "job": new.pk}
+                self.message_user(request, told, messages.SUCCESS)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

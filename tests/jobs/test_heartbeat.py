@@ -8,15 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import OperationalError
 from django.db.models import F
 from django.utils import timezone
 
+from django_partstream import offload
 from django_partstream.jobs import heartbeat, states
 from django_partstream.jobs.embedded_queue import EmbeddedQueue
 from django_partstream.models import Worker
-from tests.jobs.test_queues import ended
 from tests.jobs.work import make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -31,7 +30,7 @@ async def until(ready: Callable[[Worker], bool]) -> Worker:
     """The only worker, as soon as it is as it should be."""
     async with asyncio.timeout(20):
         while True:
-            worker: Worker | None = await sync_to_async(Worker.objects.first)()
+            worker: Worker | None = await offload.run_sync(Worker.objects.first)
 
             if worker is not None and ready(worker):
                 return worker
@@ -46,12 +45,12 @@ async def test_a_worker_has_a_row_while_it_works_and_none_afterwards() -> None:
 
     assert first.queue == "embedded"
     assert later.started_at == first.started_at <= first.seen_at
-    assert not await sync_to_async(Worker.objects.exists)()
+    assert not await offload.run_sync(Worker.objects.exists)
 
 
 async def test_it_says_what_it_has_counted() -> None:
     async with EmbeddedQueue().run():
-        await ended(await sync_to_async(make_job)(35))
+        await offload.run_sync(make_job, 35)
         worker = await until(lambda worker: worker.counts["rows"] == 35)
 
     assert worker.counts == {
@@ -66,10 +65,10 @@ async def test_it_says_what_it_has_counted() -> None:
 
 
 async def test_takeovers_are_counted() -> None:
-    job = await sync_to_async(make_job)(5)
-    await sync_to_async(states.claim)(job.pk, "dead:1")
+    job = await offload.run_sync(make_job, 5)
+    await offload.run_sync(states.claim, job.pk, "dead:1")
     past = timezone.now() - datetime.timedelta(hours=1)
-    await sync_to_async(states.jobs().update)(lease_until=past)
+    await offload.run_sync(states.jobs().update, lease_until=past)
 
     async with EmbeddedQueue().run():
         worker = await until(lambda worker: worker.counts["rows"] == 5)
@@ -91,16 +90,18 @@ def test_alive_is_who_was_heard_of_within_three_sweeps(settings: Any) -> None:
 
 
 async def test_dead_workers_are_shown_for_an_hour() -> None:
-    await sync_to_async(make_worker)("yesterday", 86_400)
-    await sync_to_async(make_worker)("lately", 1800)
+    await offload.run_sync(make_worker, "yesterday", 86_400)
+    await offload.run_sync(make_worker, "lately", 1800)
+
+    yesterday = Worker.objects.filter(name="yesterday")
 
     async with heartbeat.beating("me"):
         async with asyncio.timeout(20):
-            while await sync_to_async(Worker.objects.filter(name="yesterday").exists)():
+            while await offload.run_sync(yesterday.exists):
                 await asyncio.sleep(0.01)
 
     names = Worker.objects.values_list("name", flat=True)
-    assert [name async for name in names] == ["lately"]
+    assert await offload.run_sync(list, names) == ["lately"]
 
 
 async def test_a_database_that_is_away_for_a_while_ends_no_worker(
