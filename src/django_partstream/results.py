@@ -86,7 +86,10 @@ def _successful(job: Job) -> Iterator[dict[str, Any]]:
 
 
 def _unprocessed(job: Job) -> Iterator[dict[str, Any]]:
-    for row in _read(job, Position.from_dict(job.cursor)):
+    # Other work has a cursor of its own kind.
+    has_rows = "dialect" in job.spec
+
+    for row in _read(job, Position.from_dict(job.cursor) if has_rows else None):
         yield _shown(row.number, "unprocessed", line=row.line, data=row.data)
 
 

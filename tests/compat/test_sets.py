@@ -62,6 +62,37 @@ def test_a_job_reads_in_the_order_that_was_asked_for(client: Client) -> None:
     assert [json.loads(line)["row"] for line in missing] == [121]
 
 
+@pytest.mark.parametrize("by", ["ids", "all"])
+def test_outcomes_and_retries_of_a_job_that_read(client: Client, by: str) -> None:
+    rows = contracts(120)
+    response = client.get(f"{URL}?ids={of_ids(rows)},999999" if by == "ids" else URL)
+    run(response)
+    Contract.objects.create(pk=999999, number="LATE", year=1)
+    base = f"/api/operations/{response.json()['task_id']}"
+
+    def lines(outcome: str) -> list[Any]:
+        answer = client.get(f"{base}/results/?outcome={outcome}")
+        assert answer.status_code == 200
+
+        return [json.loads(line) for line in b"".join(answer).splitlines()]
+
+    successful = lines("successful")
+    retried = client.post(f"{base}/retry/")
+
+    assert [line["pk"] for line in successful] == [row.pk for row in rows]
+    assert lines("unprocessed") == []
+
+    if by == "all":
+        assert lines("failed") == []
+        assert retried.status_code == 409
+        assert retried.json()["code"] == "nothing_to_retry"
+    else:
+        assert [line["data"] for line in lines("failed")] == ["999999"]
+        run(retried)
+        file = b"".join(client.get(retried.json()["results_url"]))
+        assert json.loads(file)["number"] == "LATE"
+
+
 def test_what_a_job_has_read_is_a_csv_file_that_no_spreadsheet_runs(
     client: Client,
 ) -> None:

@@ -117,30 +117,31 @@ def _submit(
     wanted: preferences.Preferences,
 ) -> Response:
     _check_max_rows(count)
-    stream, dialect = None, None
+    stream = None
+    spec: dict[str, Any] = {
+        "filters": question.filters,
+        "columns": lines.columns(view),
+    }
 
     if question.ids is not None:
         # Read again from any point, as the rows of an upload are.
         stream = io.BytesIO(json.dumps(question.ids).encode())
-        dialect = rows.inspect(
+        inspection = rows.inspect(
             stream,
             content_type="application/json",
             charset=None,
             known=(),
             required=(),
             max_rows=conf.current().max_rows,
-        ).dialect.as_dict()
+        )
+        spec["dialect"] = inspection.dialect.as_dict()
         stream.seek(0)
 
     return submit_work(
         view,
         request,
         kind=KIND,
-        spec={
-            "filters": question.filters,
-            "dialect": dialect or {},
-            "columns": lines.columns(view),
-        },
+        spec=spec,
         total=count,
         preferences=wanted,
         stream=stream,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from django_partstream import conf, reading
 from django_partstream.bulk import rows
@@ -11,8 +11,8 @@ from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk_work import view_of
 from django_partstream.envelope import Envelope
 from django_partstream.errors import PartstreamError
+from django_partstream.job_rows import JobRows
 from django_partstream.jobs import states
-from django_partstream.jobs.submit import InputReader
 from django_partstream.jobs.work import (
     Budget,
     Step,
@@ -55,7 +55,7 @@ class ReadWork:
 
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         with self._envelope.locale():
-            if self._job.spec["dialect"]:
+            if "dialect" in self._job.spec:
                 return self._by_keys(cursor, budget)
 
             return self._all(cursor, budget)
@@ -66,12 +66,13 @@ class ReadWork:
         last = None if last is None else pk.to_python(last)
         read: list[Any] = []
         output = b""
-        done = False
+        done = last_moved = False
 
-        while not (done or (read and budget.spent)):
+        while not (done or (last_moved and budget.spent)):
             batch = lines.after(self._found, last)
             done = len(batch) < conf.current().batch_size
             last = batch[-1].pk if batch else last
+            last_moved = True
             seen = [row for row in batch if reading.may_see(self._view, row)]
             output += lines.encoded(self._view, seen)
             read += [_jsonable(row.pk) for row in seen]
@@ -86,10 +87,9 @@ class ReadWork:
         )
 
     def _by_keys(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
-        position = rows.Position.from_dict(cursor)
-        dialect = rows.Dialect.from_dict(self._job.spec["dialect"])
-        reader = InputReader(self._job.pk, position.offset, using=self.using)
-        given = rows.read(cast("BinaryIO", reader), dialect, position)
+        asked_for = JobRows.of(self._job)
+        position = rows.Position.from_dict(cursor) if cursor else asked_for.start
+        given = asked_for.after(position)
         kinds: list[Kind] = []
         read: list[Any] = []
         failures: list[dict[str, Any]] = []
