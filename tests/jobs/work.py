@@ -26,10 +26,12 @@ class GroupWork:
     def __init__(self, job: Job) -> None:
         self.using = states.jobs().db
         self._job = job
+        #: A retry has fewer rows than its first job, under the numbers of then.
+        self._last = job.spec.get("last_row", job.total)
 
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         first = int(cursor.get("row", 0)) + 1
-        last = min(first + self.rows_per_step - 1, self._job.total)
+        last = min(first + self.rows_per_step - 1, self._last)
 
         if budget.rows is not None:
             last = min(last, first + budget.rows - 1)
@@ -59,7 +61,7 @@ class GroupWork:
 
         return Step(
             cursor={"row": last},
-            done=last >= self._job.total,
+            done=last >= self._last,
             tally=Tally(created=len(created), failed=len(failures)),
             created_ids=tuple(created),
             failures=tuple(failures),

@@ -197,6 +197,7 @@ def _advance(
 
     if "state" in changes:
         lease, finished = None, Now()
+        changes["narrowed_to"] = None
 
     if not _held(job).update(**changes, lease_until=lease, finished_at=finished):
         raise FenceLostError
