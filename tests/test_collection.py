@@ -12,9 +12,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import connection, connections, transaction
 from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.routers import SimpleRouter
 
 from django_partstream.models import Job
+from django_partstream.signals import bulk_written
 from tests.app.models import Contract, Shouted
 from tests.app.views import (
     ContractViewSet,
@@ -763,3 +765,35 @@ def test_in_a_transaction_of_ours_it_is_tried_again(
     assert response.status_code == 201
     assert len(calls) == 3
     assert years() == {"A": 1}
+
+
+def test_a_minimal_answer_asks_for_no_keys_unless_somebody_hears_of_them(
+    client: Client,
+) -> None:
+    heard: list[Any] = []
+
+    def hear(created: list[int], **_: Any) -> None:
+        heard.append(created)
+
+    with CaptureQueriesContext(connection) as silent:
+        ask(client, "POST", [{"number": "A", "year": 1}], Prefer="return=minimal")
+
+    bulk_written.connect(hear, sender=Contract)
+
+    try:
+        with CaptureQueriesContext(connection) as told:
+            ask(
+                client,
+                "POST",
+                [{"number": "B", "year": 1}],
+                Prefer="return=minimal",
+            )
+    finally:
+        bulk_written.disconnect(hear, sender=Contract)
+
+    def inserts(context: CaptureQueriesContext) -> list[str]:
+        return [q["sql"] for q in context if q["sql"].startswith("INSERT")]
+
+    assert Contract.objects.count() == 2
+    assert ["RETURNING" in sql for sql in inserts(silent)] == [False]
+    assert ["RETURNING" in sql for sql in inserts(told)] == [True]

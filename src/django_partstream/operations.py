@@ -18,6 +18,7 @@ from .bulk_work import kind_of
 from .errors import BusyError, QueryTimeoutError, TooManyRowsError
 from .intent import read_body, read_intent
 from .replays import answered_once
+from .signals import bulk_written
 from .submission import submit_work
 from .target import target_of
 
@@ -141,6 +142,7 @@ def _write(
     BusyError when all tries were in vain, or the transaction is not ours.
     """
     is_ours = not connections[target.using].in_atomic_block
+    operation.wants_pks = _wants_pks(target, intent, way)
     attempts = ATTEMPTS if is_ours else 1
     started = time.monotonic()
 
@@ -181,6 +183,18 @@ def _write(
         time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
 
     raise AssertionError("the last attempt returns or raises")
+
+
+def _wants_pks(target: Target, intent: Intent, way: Way) -> bool:
+    """Whether anybody is told the primary keys of rows that are created."""
+    preferences = intent.preferences
+
+    return (
+        not preferences.minimal
+        or preferences.lenient
+        or way.answer is not answers.answer
+        or bulk_written.has_listeners(target.model)
+    )
 
 
 def _read(
