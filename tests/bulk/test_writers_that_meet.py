@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, connections
 from django.test import Client
 
+from django_partstream import operations
 from tests.app.models import Product
 from tests.forms import count
 
@@ -72,31 +73,57 @@ def test_no_upsert_fails_because_of_another() -> None:
     assert len(stored) == len({code for code, _, _ in stored})
 
 
-def test_the_same_without_the_second_try_does_fail(
+@pytest.mark.parametrize(
+    ("attempts", "expected"), [(1, [200, 503]), (operations.ATTEMPTS, [200, 200])]
+)
+def test_who_waits_for_each_other_is_tried_again(
+    attempts: int,
+    expected: list[int],
     monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
-    """Or else the test above would show nothing."""
-    from django_partstream import operations
-
+    """Each writes what the other is about to write, and waits until both have."""
     if connection.vendor == "sqlite":
         pytest.skip("one writer at a time, so that they never meet")
 
-    monkeypatch.setattr(operations, "ATTEMPTS", 1)
-    counts: list[Counter[int]] = [Counter() for _ in range(8)]
+    settings.PARTSTREAM = {"BATCH_SIZE": 1}
+    monkeypatch.setattr(operations, "ATTEMPTS", attempts)
+    both = threading.Barrier(2, timeout=30)
+    statuses: list[int] = []
 
-    for _ in range(5):
-        threads = [
-            threading.Thread(target=writes, args=(seed, counts[seed]))
-            for seed in range(8)
-        ]
+    def upsert(codes: str) -> None:
+        waiting = [True]
 
-        for thread in threads:
-            thread.start()
+        def meet(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+            result = execute(sql, params, many, context)
 
-        for thread in threads:
-            thread.join()
+            if waiting and str(sql).startswith("INSERT INTO"):
+                waiting.clear()
+                both.wait()
 
-        if sum(counts, Counter())[503]:
-            return
+            return result
 
-    pytest.fail("no two transactions got in each other's way")
+        rows = [{"code": code, "serial": ord(code), "price": 1} for code in codes]
+
+        try:
+            with connections["default"].execute_wrapper(meet):
+                response = Client().post(
+                    "/api/products/?unique_fields=code",
+                    json.dumps(rows),
+                    content_type="application/json",
+                )
+
+            statuses.append(response.status_code)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=upsert, args=(codes,)) for codes in ("AB", "BA")]
+
+    for thread in threads:
+        thread.start()
+
+    for thread in threads:
+        thread.join()
+
+    assert sorted(statuses) == expected
+    assert {*Product.objects.values_list("code", flat=True)} == {"A", "B"}
