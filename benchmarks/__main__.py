@@ -32,6 +32,7 @@ FOLDER = Path(__file__).resolve().parent
 BENCHMARKS = {
     "first-frame": "first_frame",
     "crowd": "crowd",
+    "browser": "browser",
     "six-parts": "six_parts",
     "items": "items",
     "parts": "parts",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from statistics import median
 from typing import TYPE_CHECKING
 
 from . import projects
 from .clients import HttpClient
-from .measuring import Figure, Scale, Series, alternate
+from .measuring import Figure, Scale, Series, alternate, exponent
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ("measure",)
 
-COUNTS = (1, 10, 100)
+COUNTS = (1, 6, 60, 100)
+#: Between these the growth is looked at.
+FEW, MANY = 6, 60
 REQUESTS = 20
 KINDS = {
     "value": "a value that is there",
@@ -74,7 +77,9 @@ def measure(scale: Scale) -> list[Figure]:
             name="parts-streams",
             title="A stream of parts that do nothing",
             unit="ms",
-            note=f"NDJSON, from request to end; medians of {requests} requests.",
+            note=f"NDJSON, from request to end; medians of {requests} requests. From "
+            f"{FEW} to {MANY} it grows with the power of: {_growth(values)}; 1 is "
+            "linear.",
             series=[
                 Series(
                     label=f"{count} x {KINDS[kind]}",
@@ -85,6 +90,17 @@ def measure(scale: Scale) -> list[Figure]:
             ],
         ),
     ]
+
+
+def _growth(values: dict[tuple[str, int], list[float]]) -> str:
+    return "; ".join(
+        f"{name} {exponent((FEW, MANY), _medians(values, kind)):.2f}"
+        for kind, name in KINDS.items()
+    )
+
+
+def _medians(values: dict[tuple[str, int], list[float]], kind: str) -> list[float]:
+    return [median(values[kind, count]) for count in (FEW, MANY)]
 
 
 def _take(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from . import views
+from . import page, views
 
 urlpatterns = [
     path("api/", include("django_partstream.urls")),
@@ -18,6 +18,10 @@ urlpatterns = [
     path("plain/", views.plain),
     path("django/frames/", views.django_frames),
     path("django/idle/", views.django_idle),
+    path("page/", page.page),
+    path("partstream.js", page.client),
+    path("tables/", views.Tables.as_view()),
+    path("drf/tables/", views.PlainTables.as_view()),
     path("drf/one/<str:name>/", views.PlainOne.as_view()),
     path("drf/six/", views.PlainSerial.as_view()),
     path("adrf/six/", views.AdrfGather.as_view()),

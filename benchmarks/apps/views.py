@@ -32,7 +32,9 @@ __all__ = (
     "Parts",
     "PlainOne",
     "PlainSerial",
+    "PlainTables",
     "Six",
+    "Tables",
     "django_frames",
     "django_idle",
     "encoder",
@@ -89,6 +91,24 @@ class PlainSerial(APIView):
 
     def get(self, request: Any) -> Response:
         return Response({name: slow_query() for name in SIX})
+
+
+def slow_table() -> list[dict[str, Any]]:
+    slow_query()
+
+    return [row(number) for number in range(300)]
+
+
+class Tables(ProgressiveView):
+    """Six parts that are slow, and large enough to be on the way for a while."""
+
+    def get_parts(self) -> Any:
+        return [(name, lazy(slow_table)) for name in SIX]
+
+
+class PlainTables(APIView):
+    def get(self, request: Any) -> Response:
+        return Response({name: slow_table() for name in SIX})
 
 
 class PlainOne(APIView):

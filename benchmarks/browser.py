@@ -1,0 +1,111 @@
+"""From a click to the parts that are painted, in a real browser on a slow line."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from asgi_example import programs
+
+from . import projects
+from .measuring import Figure, Kind, Scale, Series, alternate
+from .servers import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+__all__ = ("measure",)
+
+#: Of the line: bytes per second, and milliseconds there and back.
+THROUGHPUT, LATENCY = 1_500_000 / 8, 150
+TAKES: dict[str, tuple[Kind, str]] = {
+    "plain DRF, one answer": ("peer", "plain"),
+    "ours, NDJSON": ("ours", "stream"),
+}
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+def measure(scale: Scale) -> list[Figure]:
+    chromium = programs.find_chromium()
+
+    # It is left out where there is no browser.
+    if chromium is None:
+        return []
+
+    first: dict[str, list[float]] = {name: [] for name in TAKES}
+    last: dict[str, list[float]] = {name: [] for name in TAKES}
+
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(projects.postgresql())
+        server = stack.enter_context(serve("ours:application", environment=database))
+        page = stack.enter_context(_page(str(chromium), server.port))
+        takes = {name: _take(page, way) for name, (_, way) in TAKES.items()}
+
+        for take in takes.values():
+            take()
+
+        for name, (painted, done) in alternate(takes, rounds=scale.rounds):
+            first[name].append(painted)
+            last[name].append(done)
+
+    note = (
+        "Chromium, on a line of 1.5 Mbit/s and 150 ms; a connection that is kept. Six "
+        "parts of 0.2 s each and 300 rows, from the click until the frame in which a "
+        "part is painted. The plain view makes them one after the other."
+    )
+
+    return [
+        _figure("browser-first", "the first part is painted", note, first),
+        _figure("browser-last", "all parts are painted", note, last),
+    ]
+
+
+def _figure(name: str, what: str, note: str, values: dict[str, list[float]]) -> Figure:
+    return Figure(
+        name=name,
+        title=f"In the browser, from the click until {what}",
+        unit="ms",
+        note=note,
+        series=[
+            Series(label=label, kind=TAKES[label][0], values=of)
+            for label, of in values.items()
+        ],
+    )
+
+
+@contextlib.contextmanager
+def _page(chromium: str, port: int) -> Iterator[Page]:
+    # Only this benchmark needs it.
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=list(ARGUMENTS)
+        )
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/page/")
+        page.wait_for_function("window.ready")
+        page.context.new_cdp_session(page).send(
+            "Network.emulateNetworkConditions",
+            {
+                "offline": False,
+                "latency": LATENCY,
+                "downloadThroughput": THROUGHPUT,
+                "uploadThroughput": THROUGHPUT,
+            },
+        )
+        yield page
+        browser.close()
+
+
+def _take(page: Page, way: str) -> Callable[[], tuple[float, float]]:
+    def take() -> tuple[float, float]:
+        page.click(f"#{way}")
+        page.wait_for_function("window.painted.length === 6", timeout=60_000)
+        painted: Any = page.evaluate("window.painted")
+
+        return min(painted), max(painted)
+
+    return take
