@@ -21,7 +21,7 @@ from django.core.signals import setting_changed
 from django.urls import set_script_prefix
 
 from .problems import Problem
-from .transports.request_thread import close_connections
+from .transports.request_thread import close, close_connections, end_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,7 +52,8 @@ def respond(scope: dict[str, Any]) -> AbstractAsyncContextManager[HttpResponseBa
 
     A stream may have hours before it, so that the thread of the request and its
     connections are given back as soon as the response is there, unless the
-    response says `holds_request_thread`.
+    response says `holds_request_thread`; only its connections where it says
+    `is_brief`.
     """
     return _handler().respond(scope)
 
@@ -127,13 +128,13 @@ class _Handler(ASGIHandler):
     @contextlib.asynccontextmanager
     async def respond(self, scope: dict[str, Any]) -> AsyncIterator[HttpResponseBase]:
         response: HttpResponseBase | None = None
+        begun = False
 
-        async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(_thread_of_its_own())
-            set_script_prefix(get_script_prefix(scope))
-            await signals.request_started.asend(sender=self.__class__, scope=scope)
-
+        async with ThreadSensitiveContext():
             try:
+                set_script_prefix(get_script_prefix(scope))
+                await signals.request_started.asend(sender=self.__class__, scope=scope)
+                begun = True
                 request, response = self.create_request(scope, io.BytesIO())
 
                 if request is not None:
@@ -142,28 +143,30 @@ class _Handler(ASGIHandler):
                 assert response is not None  # there is one where there is no request
 
                 if not getattr(response, "holds_request_thread", False):
-                    await stack.aclose()
-                    await stack.enter_async_context(_thread_of_its_own())
+                    closed = await close_connections()
+
+                    # It is needed again in a moment.
+                    if closed and not getattr(response, "is_brief", False):
+                        end_thread()
 
                 yield response
             finally:
-                # There is one already, unless a cancel came between the two.
-                async with ThreadSensitiveContext():
-                    if response is None:
-                        await signals.request_finished.asend(sender=self.__class__)
-                    else:
-                        await sync_to_async(response.close)()
+                if response is None and begun:
+                    await signals.request_finished.asend(sender=self.__class__)
+
+                if await sync_to_async(_close)(response):
+                    end_thread()
 
 
-@contextlib.asynccontextmanager
-async def _thread_of_its_own() -> AsyncIterator[None]:
-    """Run the thread-sensitive code of this scope in one thread, which ends with it
-    and leaves no connection."""
-    async with ThreadSensitiveContext():
-        try:
-            yield
-        finally:
-            await close_connections()
+def _close(response: HttpResponseBase | None) -> bool:
+    """Close it, and the connections of this thread. Whether all are closed."""
+    try:
+        if response is not None:
+            response.close()
+    finally:
+        closed = close()
+
+    return closed
 
 
 @functools.cache

@@ -73,6 +73,8 @@ class Permitted:
 class Checked(StreamingHttpResponse):
     """The answer to a check: no frames, only what they would be made of."""
 
+    is_brief = True
+
     def __init__(self, permitted: Permitted) -> None:
         super().__init__(_nothing())
         self.permitted = permitted

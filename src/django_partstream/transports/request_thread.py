@@ -5,17 +5,18 @@ from __future__ import annotations
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
-__all__ = ("close_connections", "end_thread")
+__all__ = ("close", "close_connections", "end_thread")
 
 
 async def close_connections() -> bool:
     """Close those of this request's thread, whatever CONN_MAX_AGE says: nobody comes
     back for them. What is inside of a transaction is left alone. Whether all are
     closed."""
-    return await sync_to_async(_close)()
+    return await sync_to_async(close)()
 
 
-def _close() -> bool:
+def close() -> bool:
+    """`close_connections`, in that thread."""
     used = connections.all(initialized_only=True)
     left = [connection for connection in used if connection.in_atomic_block]
 
