@@ -298,6 +298,27 @@ async def test_bulk_writes_publish_once_however_many_rows(client: Client) -> Non
     assert await heard_of(lambda: upsert(bad, 400), "app.contract") == []
 
 
+async def test_bulk_writes_publish_what_they_link(client: Client) -> None:
+    topics_for(Tag)
+    tag = await Tag.objects.acreate(name="t")
+
+    def upsert(**row: Any) -> None:
+        response = client.post(
+            "/api/articles/?unique_fields=slug",
+            [{"slug": "a", "title": "A", **row}],
+            content_type="application/json",
+        )
+        assert response.headers["Bulk-Mode"] == "batch"
+
+    names = ("app.tag", "app.article")
+    both = {"app.tag", "app.article"}
+    assert {*await heard_of(lambda: upsert(tags=[tag.pk]), *names)} == both
+    assert await heard_of(lambda: upsert(tags=[tag.pk], title="B"), *names) == [
+        "app.article"
+    ]
+    assert {*await heard_of(lambda: upsert(tags=[]), *names)} == both
+
+
 async def test_hooked_model_is_still_written_in_batches() -> None:
     topics_for(Contract)
     serializer = ContractSerializer(data={})

@@ -12,6 +12,8 @@ from django.db import connections, models, router
 from django.db.models.base import ModelState
 from django.db.models.signals import m2m_changed
 
+from django_partstream import topics
+
 from .receivers import receivers
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Link:
     def __init__(self, field: Any) -> None:
         self.name = field.name
         self.through: Any = field.remote_field.through
-        self._model = field.related_model
+        self.model: Any = field.related_model
         meta = self.through._meta
         #: The columns of the row and of what it is linked with.
         self.near: Any = meta.get_field(field.m2m_field_name())
@@ -42,7 +44,7 @@ class Link:
 
         keys = [
             getattr(each, self.far.target_field.attname)
-            if isinstance(each, self._model)
+            if isinstance(each, self.model)
             else None
             for each in value
         ]
@@ -136,6 +138,10 @@ class Links:
 
             if new:
                 link.add(self._using, new)
+
+            if gone or new:
+                # As `m2m_changed` would, of which nobody hears here.
+                topics.publish_model(link.model, using=self._using)
 
 
 def link_field(
