@@ -10,8 +10,9 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 
-from django_partstream.jobs import states, submit, sweeper
+from django_partstream.jobs import observer, states, submit, sweeper
 from django_partstream.jobs.database_queue import DatabaseQueue
 from django_partstream.jobs.embedded_queue import EmbeddedQueue
 from django_partstream.jobs.queue import Queue, get_queue
@@ -123,6 +124,42 @@ async def test_arq_workers_work(settings: Any, redis_url: str) -> None:
 
     assert job.state == State.SUCCESS
     assert await sync_to_async(written)(job) == expected(35)
+
+
+async def test_owners_take_turns_on_arq_whatever_came_first(
+    settings: Any, redis_url: str
+) -> None:
+    settings.PARTSTREAM = {"REDIS_URL": redis_url}
+    queue = get_queue()
+    users = get_user_model().objects
+    order: list[UUID] = []
+
+    def look(event: observer.JobEvent) -> None:
+        if event.kind == "claimed":
+            order.append(event.job_id)
+
+    def make() -> tuple[list[Job], Job]:
+        ann, bob = users.create_user("ann"), users.create_user("bob")
+
+        return [make_job(5, owner=ann) for _ in range(3)], make_job(5, owner=bob)
+
+    anns, bobs = await sync_to_async(make)()
+
+    for job in (*anns, bobs):
+        await sweeper.hand_out(queue, job.pk, 0)
+
+    observer.observe_jobs(look)
+
+    try:
+        async with working(queue):
+            for job in (*anns, bobs):
+                assert (await ended(job)).state == State.SUCCESS
+    finally:
+        observer.unobserve_jobs(look)
+
+    # His message was the last.
+    assert order[1] == bobs.pk
+    assert order == [anns[0].pk, bobs.pk, anns[1].pk, anns[2].pk]
 
 
 async def test_the_same_message_many_times_does_the_work_once(

@@ -20,6 +20,7 @@ import orjson
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.worker import Worker, func
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, InterfaceError
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -156,9 +157,25 @@ async def _slice(context: dict[Any, Any], job_id: str) -> None:
     """What arq runs: one slice, and the next one handed out. When arq cancels it, as at
     SIGTERM, the message goes back to arq, and another worker takes it."""
     bench: Bench = context["bench"]
+    own = UUID(job_id)
 
-    if await bench.work_on(UUID(job_id)) is SliceEnd.RELEASED:
-        await _hand_on(context["queue"], UUID(job_id))
+    # A message says that there is work; whose turn it is, the table says. The job of
+    # the message is looked at too: somebody may have been faster with the other.
+    for chosen in dict.fromkeys((await _whose_turn(own), own)):
+        end = await bench.work_on(chosen)
+
+        if end is SliceEnd.RELEASED:
+            await _hand_on(context["queue"], chosen)
+
+        if end is not SliceEnd.NOT_CLAIMED:
+            return
+
+
+async def _whose_turn(own: UUID) -> UUID:
+    try:
+        return await offload.run_sync(states.waiting) or own
+    except (DatabaseError, InterfaceError):
+        return own
 
 
 async def _hand_on(queue: Queue, job_id: UUID) -> None:
