@@ -117,6 +117,8 @@ def test_whatever_depends_on_more_than_columns_is_left_to_the_serializer() -> No
     def to_representation(self: Any, instance: Any) -> Any:
         return {"pk": instance.pk}
 
+    declared: dict[str, Any]
+
     for declared in (
         {"description": Shouting()},
         {"account": serializers.StringRelatedField()},
