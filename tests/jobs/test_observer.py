@@ -190,9 +190,12 @@ def refuse(number: int) -> None:
 def test_whatever_is_logged_about_a_job_has_its_id(
     before: Any,
     run: Run,
+    settings: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    # So long a database that is away is borne.
+    settings.PARTSTREAM = {"LEASE_SECONDS": 0.5}
     monkeypatch.setattr(GroupWork, "before", staticmethod(before))
     job = make_job(5)
 
