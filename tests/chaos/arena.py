@@ -37,16 +37,16 @@ class Zygote:
     """Where processes are forked, for one database."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
-        self._directory = directory
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
+            "CHAOS_PARTSTREAM": json.dumps(PARTSTREAM),
+            **environment,
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.zygote"],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
-                "CHAOS_PARTSTREAM": json.dumps(PARTSTREAM),
-                **environment,
-            },
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

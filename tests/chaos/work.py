@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from django.db import connections
@@ -40,6 +41,9 @@ class ChaosWork:
         first = int(cursor.get("row", 0)) + 1
         last = min(first + spec.get("rows", 5) - 1, self._job.total)
         failures: list[dict[str, Any]] = []
+
+        if "tells" in spec:
+            Path(spec["tells"]).touch()
 
         for number in range(first, last + 1):
             if number == spec.get("raises_at"):

@@ -131,7 +131,8 @@ def _beat(name: str, counts: Counts) -> None:
     said = {"seen_at": Now(), "counts": counts.as_dict()}
 
     if not workers().filter(pk=name).update(**said):
-        queue = conf.current().queue
+        # Of a class of the project's own, its name.
+        queue = conf.current().queue.rpartition(".")[2][:20]
         workers().create(name=name, queue=queue, started_at=Now(), **said)
 
     workers().filter(seen_at__lt=states.after(-REMEMBERED_SECONDS)).delete()

@@ -1,0 +1,215 @@
+"""arq's workers, and a Redis that is wiped, restarted or away: it carries ids only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from asgiref.sync import async_to_sync
+
+from asgi_example.services import Redis
+from django_partstream.jobs import states
+from django_partstream.jobs.arq_queue import FUNCTION, QUEUE_NAME, ArqQueue
+from tests.chaos.arena import PARTSTREAM, ROOT, Arena, watching
+from tests.forms import count
+
+pytestmark = pytest.mark.chaos
+
+WORKER_SETTINGS = "django_partstream.jobs.arq_queue.WorkerSettings"
+
+
+@pytest.fixture
+def partstream(redis_url: str, settings: Any) -> dict[str, Any]:
+    """Of workers, and of the test that hands jobs out."""
+    settings.PARTSTREAM = {**PARTSTREAM, "QUEUE": "arq", "REDIS_URL": redis_url}
+
+    return dict(settings.PARTSTREAM)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def plain(
+    postgresql_arena: Arena, partstream: dict[str, Any]
+) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts arq's own command on our settings."""
+    started: list[subprocess.Popen[bytes]] = []
+    zygote = postgresql_arena.zygote
+
+    def start() -> subprocess.Popen[bytes]:
+        with zygote.log.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-c", "from arq.cli import cli; cli()"),
+                    WORKER_SETTINGS,
+                ],
+                cwd=ROOT,
+                env={
+                    **zygote.environment,
+                    "CHAOS_PARTSTREAM": json.dumps(partstream),
+                },
+                stdout=log,
+                stderr=log,
+            )
+
+        started.append(process)
+
+        return process
+
+    yield start
+
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_ten_deploys_during_one_job_repeat_nothing(
+    postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
+) -> None:
+    arena = postgresql_arena
+    job = arena.make_job(400, seconds=0.002)
+
+    for number in range(10):
+        worker = arena.worker(partstream=partstream)
+        arena.until(lambda number=number: arena.fresh(job).current > 5 * number)
+        arena.stop([worker])
+        assert arena.fresh(job).attempts == 0
+        assert arena.fresh(job).lease_until is None
+
+    assert arena.fresh(job).current < 400
+    worker = arena.worker(partstream=partstream)
+    arena.wait(job)
+    arena.stop([worker])
+    arena.verify(job)
+    assert arena.takeovers() == 0
+    # No result is kept, and nothing of arq's stays behind for the job.
+    assert client.keys("arq:result:*") == []
+    assert client.keys("arq:abort*") == []
+
+
+def test_arq_runs_our_slices_by_its_own_command(
+    postgresql_arena: Arena, plain: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    arena = postgresql_arena
+    job = arena.make_job(300, seconds=0.002)
+
+    for number in range(1, 3):
+        process = plain()
+        arena.until(lambda number=number: arena.fresh(job).current >= 20 * number)
+        process.terminate()
+        assert process.wait(30) == 0, arena.logged()
+        assert arena.fresh(job).lease_until is None
+
+    assert arena.fresh(job).current < 300
+    process = plain()
+    arena.wait(job)
+    process.terminate()
+    assert process.wait(30) == 0, arena.logged()
+    arena.verify(job)
+    assert arena.fresh(job).attempts == 0
+
+
+def test_messages_are_json_of_an_id_under_an_id_of_their_own(
+    postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
+) -> None:
+    arena = postgresql_arena
+    job = arena.make_job(5)
+    message_id = states.dispatch(job.pk, 0)
+    assert message_id == f"{job.pk}:0:1"
+
+    async_to_sync(ArqQueue().publish)(job.pk, message_id)
+
+    assert client.zrange(QUEUE_NAME, 0, -1) == [message_id.encode()]
+    stored: Any = client.get(f"arq:job:{message_id}")
+    message = json.loads(stored)
+    assert (message["f"], message["a"]) == (FUNCTION, [str(job.pk)])
+
+
+def test_duplicated_lost_and_reordered_messages(
+    postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
+) -> None:
+    arena = postgresql_arena
+    jobs = [arena.make_job(60, seconds=0.002) for _ in range(4)]
+    queue = ArqQueue()
+    workers = [
+        arena.worker(partstream=partstream, options={"concurrency": 2})
+        for _ in range(2)
+    ]
+
+    with watching(jobs):
+        for number in range(count(30, 1000)):
+            job = arena.random.choice(jobs)
+            # Old epochs, ids of jobs that are done or were never there.
+            message = f"{job.pk}:{arena.random.randrange(3)}:{number}"
+            async_to_sync(queue.publish)(
+                arena.random.choice([job.pk, job.pk, uuid4()]), message
+            )
+
+            if arena.random.random() < 0.3:
+                client.zpopmin(QUEUE_NAME)
+
+            if arena.random.random() < 0.3:
+                client.zadd(
+                    QUEUE_NAME, {message: arena.random.randrange(10**6)}, xx=True
+                )
+
+        arena.wait(*jobs)
+
+    arena.stop(workers)
+    arena.verify(*jobs)
+    assert arena.takeovers() == 0
+
+
+def test_redis_wiped_and_restarted_at_any_moment_loses_nothing(
+    arena: Arena, partstream: dict[str, Any], client: redis.Redis, redis_server: Redis
+) -> None:
+    jobs = [arena.make_job(150, seconds=0.003) for _ in range(3)]
+    workers = [arena.worker(partstream=partstream) for _ in range(2)]
+    rounds = count(4, 40)
+
+    with watching(jobs):
+        for number in range(rounds):
+            time.sleep(arena.random.uniform(0.05, 0.4))
+
+            if number % 2:
+                redis_server.kill()
+                redis_server.restart()
+            else:
+                client.flushall()
+
+            if rounds > 10 and number % 3 == 0:
+                jobs.append(arena.make_job(150, seconds=0.003))
+
+        arena.wait(*jobs)
+
+    arena.stop(workers)
+    arena.verify(*jobs)
+    arena.note(f"{rounds} wipes and restarts of Redis", jobs)
+
+
+def test_jobs_are_done_while_redis_is_away(
+    postgresql_arena: Arena, partstream: dict[str, Any], redis_server: Redis
+) -> None:
+    arena = postgresql_arena
+    redis_server.kill()
+
+    try:
+        job = arena.make_job(35)
+        worker = arena.worker(partstream=partstream)
+        arena.wait(job)
+        arena.stop([worker])
+    finally:
+        redis_server.restart()
+
+    arena.verify(job)
