@@ -204,7 +204,7 @@ def test_a_collection_takes_an_array_or_a_file(contracts: dict[str, Any]) -> Non
     }
     assert {*collection["post"]["responses"]} >= {"200", "201", "202", "207", "400"}
     assert {p["name"] for p in collection["patch"]["parameters"]} == {
-        *("unique_fields", "update_fields", "Prefer", "Idempotency-Key")
+        *("unique_fields", "update_fields", "format", "Prefer", "Idempotency-Key")
     }
     assert {method: one["operationId"] for method, one in collection.items()} == {
         "get": "contracts_list",

@@ -7,7 +7,13 @@ Where `drf_spectacular` is in INSTALLED_APPS, `django_partstream` does it by its
 from __future__ import annotations
 
 from .bulk import BulkExtension
-from .jobs import EventsExtension, JobListExtension, ResultsExtension, StatusExtension
+from .jobs import (
+    EventsExtension,
+    JobListExtension,
+    ResultsExtension,
+    RetryExtension,
+    StatusExtension,
+)
 from .progressive import ProgressiveExtension
 
 __all__ = (
@@ -16,5 +22,6 @@ __all__ = (
     "JobListExtension",
     "ProgressiveExtension",
     "ResultsExtension",
+    "RetryExtension",
     "StatusExtension",
 )

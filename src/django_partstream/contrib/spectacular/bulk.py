@@ -221,7 +221,8 @@ class _Operation:
             }
 
         status = "201" if self.method == "POST" and not self._is_beside else "200"
-        stored = response("What is stored now.", {JSON: self._stored()}, MODE)
+        found = {JSON: self._stored(), NDJSON: self._row("response")}
+        stored = response("What is stored now; as NDJSON a line each.", found, MODE)
 
         return {
             # With unique_fields, and for a job that was waited for.

@@ -32,6 +32,7 @@ __all__ = (
     "EventsExtension",
     "JobListExtension",
     "ResultsExtension",
+    "RetryExtension",
     "StatusExtension",
     "accepted",
 )
@@ -282,3 +283,9 @@ class JobListExtension(_JobExtension):
     target_class = "django_partstream.operation_views.OperationListView"
     match_subclasses = True
     operation = _List
+
+
+class RetryExtension(_JobExtension):
+    target_class = "django_partstream.operation_views.OperationRetryView"
+    match_subclasses = True
+    operation = _Retry
