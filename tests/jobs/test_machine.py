@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     invariant,
     multiple,
     rule,
@@ -68,7 +67,6 @@ class Known:
 
 class Jobs(RuleBasedStateMachine):
     jobs = Bundle("jobs")
-    claims = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,35 +116,30 @@ class Jobs(RuleBasedStateMachine):
             except Killed:
                 self.expire(job_id)
 
-    @rule(target=claims, job_id=jobs)
-    def stand_still(self, job_id: Any) -> Any:
-        """A worker has it, and hears nothing more until its lease has run out."""
+    @rule(
+        job_id=jobs,
+        batches=st.integers(0, 2),
+        how=st.sampled_from(["fail", "release", "postpone", "begin"]),
+    )
+    def stand_still(self, job_id: Any, batches: int, how: str) -> None:
+        """A worker wakes up after its lease, when another one has had its job: whatever
+        it does with it changes nothing."""
         job = states.claim(job_id, "still:2")
 
         if job is None:
-            return multiple()
-
-        self.expire(job_id)
-
-        return job
-
-    @rule(job=consumes(claims), how=st.sampled_from(["fail", "release", "postpone"]))
-    def wake(self, job: Job, how: str) -> None:
-        """It finds its job as it left it, or in other hands; then nothing changes."""
-        before = states.jobs().values().get(pk=job.pk)
-        owned = before["epoch"] == job.epoch and before["state"] == State.PROGRESS
-
-        if owned:
-            states.release(job)
             return
 
+        self.expire(job_id)
+        self.slice(job_id, batches)
         moves = {
             "fail": lambda: states.fail(job, "too late"),
             "release": lambda: states.release(job),
             "postpone": lambda: states.postpone(job, "too late"),
+            "begin": lambda: states.begin(job),
         }
+        before = states.jobs().values().get(pk=job_id)
         assert not moves[how]()
-        assert states.jobs().values().get(pk=job.pk) == before
+        assert states.jobs().values().get(pk=job_id) == before
 
     @rule(job_id=jobs)
     def cancel(self, job_id: Any) -> None:
