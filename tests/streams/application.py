@@ -16,6 +16,9 @@ settings.ROOT_URLCONF = "tests.streams.urls"
 for name, value in json.loads(os.environ.get("TEST_SITE", "{}")).items():
     setattr(settings, name, value)
 
+# Workers in this process would hold connections of their own.
+settings.PARTSTREAM = {**getattr(settings, "PARTSTREAM", {}), "QUEUE": "database"}
+
 # After the settings, which both read.
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
