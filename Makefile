@@ -3,7 +3,7 @@
 PORT = 8000
 
 .PHONY: help chaos demo demo-full test test-long bench bench-quick docs check-wheel matrix \
-	client clean
+	picture client clean
 
 help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
@@ -16,6 +16,7 @@ help:
 	@echo "make docs        the documentation as pages, in docs/_build"
 	@echo "make check-wheel build the package, install it elsewhere, do the tutorials with it"
 	@echo "make matrix      the tests on each Python and Django that there is"
+	@echo "make picture     the README's, taken by the browser's tests"
 	@echo "make client      the browser's client out of src/client/*.ts"
 	@echo "make clean       forget the environment and the demo's data"
 
@@ -58,6 +59,11 @@ check-wheel:
 matrix:
 	@sh .ci/environment test
 	@exec .venv/bin/python -m tests.matrix
+
+picture:
+	@sh .ci/environment test
+	@PARTSTREAM_PICTURE=docs/demo.png .venv/bin/python -m pytest -q \
+		tests/test_browser.py -k january_is_loaded
 
 client:
 	@sh .ci/environment test

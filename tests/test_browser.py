@@ -349,6 +349,19 @@ def arrivals(visit: Visit) -> dict[str, float]:
     }
 
 
+def take_picture(visitor: Visit, file: Path) -> None:
+    """The README's: the job that is done, and a dashboard whose line was cut."""
+    page = visitor.page
+    page.set_viewport_size({"width": 1184, "height": 1730})
+    page.get_by_role("button", name="Refresh the dashboard").click()
+    expect(visitor.get("dashboard-said")).to_contain_text("the last after")
+    visitor.get("cut").click()
+    expect(visitor.get("log")).to_contain_text("Went on after")
+    expect(visitor.get("dashboard-said")).to_contain_text("the last after")
+    visitor.get("refused").evaluate("refused => { refused.hidden = true; }")
+    page.screenshot(path=file, animations="disabled")
+
+
 def test_january_is_loaded_and_its_bar_moves_to_the_end(demo, visit, tmp_path):
     visitor = visit(demo)
     visitor.get("load-bar").evaluate(WATCH_BAR)
@@ -384,6 +397,9 @@ def test_january_is_loaded_and_its_bar_moves_to_the_end(demo, visit, tmp_path):
     lines = download(visitor, "download-ndjson", tmp_path).read_text().splitlines()
     assert len(lines) == REFUSED
     assert [json.loads(line)["row"] for line in lines[:3]] == [4, 29, 37]
+
+    if "PARTSTREAM_PICTURE" in os.environ:
+        take_picture(visitor, ROOT / os.environ["PARTSTREAM_PICTURE"])
 
 
 def test_refused_rows_can_be_sent_again_as_they_were_downloaded(

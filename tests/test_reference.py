@@ -82,6 +82,46 @@ def test_every_command_is_in_the_reference() -> None:
     assert shown == commands
 
 
+def test_every_name_of_the_javascript_is_in_the_reference() -> None:
+    sections = dict(
+        section.split("\n", 1) for section in page("javascript.md").split("\n## ")[1:]
+    )
+    exported = r"^export (?:async )?(?:function\*?|class) (\w+)|^export \{ \w+ as (\w+)"
+
+    for title, modules in (
+        ("partstream.js", ["partstream"]),
+        ("react.js, vue.js", ["react", "vue"]),
+    ):
+        shown = {name.partition("(")[0] for name in first_cells(sections[title])}
+
+        for module in modules:
+            source = (ROOT / "src/client" / f"{module}.ts").read_text()
+            found = re.findall(exported, source, re.MULTILINE)
+            assert shown == {one or other for one, other in found}, module
+
+
+def test_every_member_of_the_javascript_is_in_the_reference() -> None:
+    sections = dict(
+        section.split("\n", 1) for section in page("javascript.md").split("\n## ")[1:]
+    )
+    types = (ROOT / "src/client/types.ts").read_text()
+    interfaces = dict(
+        re.findall(
+            r"^export interface (\w+)[^{\n]*\{\n(.*?)^\}",
+            types,
+            re.MULTILINE | re.DOTALL,
+        )
+    )
+    documented = {title: interfaces[title] for title in sections if title in interfaces}
+
+    assert len(documented) == len(sections) - 2
+
+    for title, body in documented.items():
+        members = set(re.findall(r"^  (\w+)(?:\??:|\()", body, re.MULTILINE))
+        shown = {name.partition("(")[0] for name in first_cells(sections[title])}
+        assert shown == members, title
+
+
 def test_every_type_of_frame_is_in_the_reference() -> None:
     section = page("protocol.md").split("## Frames")[1].split("## Pages")[0]
     types = {cls.__name__.lower() for cls in Frame.__args__}
