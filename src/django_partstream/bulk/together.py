@@ -224,7 +224,11 @@ class _Run:
             raise _NotTogetherError
 
         reader = locked_values(self._stored_names())
-        found = Finder(of._target.world, of._fields.columns, reader).find(wanted).rows
+        finder = Finder(of._target.world, of._fields.columns, reader)
+
+        with self._plan.watch.looking_away():
+            found = finder.find(wanted).rows
+
         must_exist = of._fields.is_assigned or not of._verb.creates
 
         for place, key in live:
@@ -234,8 +238,6 @@ class _Run:
                 self._stored_at[place] = rows[0]
             elif must_exist:
                 self._failed[place] = (of._keys.not_found(key),)
-
-        self._plan.watch.hit = False
 
     def _stored_names(self) -> list[str]:
         shape = self._plan.stored.shape
@@ -281,7 +283,7 @@ class _Run:
         verdicts, questions = self._look(odd)
         self._load(asked, questions)
         refused = self._refused(asked)
-        again = [p for p, some in questions.items() if any(map(_is_answered, some))]
+        again = self._answered(questions)
         verdicts |= {place: self._judge(place) for place in [*again, *refused]}
 
         if self._plan.watch.hit:
@@ -325,10 +327,12 @@ class _Run:
             return
 
         pks = {place: self._stored_at[place][0] for place in places}
-        found = self._of._target.world.in_bulk({*pks.values()})
+
+        with self._plan.watch.looking_away():
+            found = self._of._target.world.in_bulk({*pks.values()})
+            self._plan.fetch_compared([*found.values()])
+
         self._instances |= {place: found[pk] for place, pk in pks.items()}
-        self._plan.fetch_compared([*found.values()])
-        self._plan.watch.hit = False
 
     def _judge(self, place: int) -> Verdict:
         data = self._data[place]
@@ -366,8 +370,8 @@ class _Run:
         if any(len({*keys}) < len(keys) for keys in told.values()):
             raise _NotTogetherError
 
-        self._plan.checks.load(wanted)
-        self._plan.watch.hit = False
+        with self._plan.watch.looking_away():
+            self._plan.checks.load(wanted)
 
     def _refused(self, asked: Sequence[_Asked]) -> set[int]:
         """The rows of which the validators themselves must tell: somebody may have what
@@ -391,6 +395,20 @@ class _Run:
                     refused.add(place)
 
         return refused
+
+    def _answered(self, questions: Mapping[int, Sequence[Question]]) -> list[int]:
+        """The rows that asked for what somebody has, or may have."""
+        changing = {values[0] for values in self._stored_at.values()}
+
+        if any(
+            not changing.isdisjoint(question.holders())
+            for some in questions.values()
+            for question in some
+        ):
+            # A row of this block, that may give it up.
+            raise _NotTogetherError
+
+        return [p for p, some in questions.items() if any(map(_is_answered, some))]
 
     def _records(self, verdicts: Mapping[int, Verdict]) -> dict[int, dict[str, Any]]:
         """What valid ones are to hold; the others have failed."""
