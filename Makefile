@@ -9,7 +9,7 @@ help:
 	@echo "make demo        the example on SQLite (PORT=8000)"
 	@echo "make demo-full   the same on PostgreSQL and Redis, with users and workers"
 	@echo "make test        every check and every test"
-	@echo "make test-long   the same with the long form of the slow suites (an hour)"
+	@echo "make test-long   the same with coverage and the long form of slow suites (an hour)"
 	@echo "make chaos       kill jobs' workers for an hour; SEED=… repeats a run"
 	@echo "make bench       measure everything, write benchmarks/README.md"
 	@echo "make bench-quick measure less, in two minutes, and print it"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from asgi_example import programs, services
 from asgi_example.processes import StartError
-from tests import npm
+from tests import forms, npm
 from tests.conftest import everything_is_required
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def python(*arguments: str) -> list[str]:
 #: as long again.
 SYSTEM = "browser or chaos or full or large"
 
+#: It makes tests a quarter slower.
+COVERAGE = ("--cov", "--cov-report=term") if forms.LONG else ()
+
 #: So that what makes the run long is seen.
 SLOWEST = ("--durations=15", "--durations-min=3")
 
@@ -105,9 +108,7 @@ STEPS = (
     ),
     Step(
         name="sqlite",
-        command=python(
-            "pytest", "-m", f"not ({SYSTEM})", "--cov", "--cov-report=term", *SLOWEST
-        ),
+        command=python("pytest", "-m", f"not ({SYSTEM})", *COVERAGE, *SLOWEST),
         environment={"PYTHONDEVMODE": "1"},
     ),
     Step(name="system", command=python("pytest", "-m", SYSTEM, *SLOWEST)),

@@ -795,5 +795,8 @@ def test_a_minimal_answer_asks_for_no_keys_unless_somebody_hears_of_them(
         return [q["sql"] for q in context if q["sql"].startswith("INSERT")]
 
     assert Contract.objects.count() == 2
-    assert ["RETURNING" in sql for sql in inserts(silent)] == [False]
+    if connection.vendor != "mysql":
+        # Whose writer is Django's own, and asks wherever it can.
+        assert ["RETURNING" in sql for sql in inserts(silent)] == [False]
+
     assert ["RETURNING" in sql for sql in inserts(told)] == [True]

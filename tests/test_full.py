@@ -111,7 +111,7 @@ async def follow(demo: FullDemo, client: httpx.Client, url: str) -> list[Any]:
 
 def kill_the_worker_of(demo: FullDemo, task_id: str) -> int:
     (worker,) = query(demo, f"SELECT worker FROM partstream_job WHERE id = '{task_id}'")
-    pid = int(worker.rpartition(":")[2])
+    pid = int(worker.split(":")[-2])
     assert pid in demo.workers
     os.kill(pid, signal.SIGKILL)
 

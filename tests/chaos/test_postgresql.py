@@ -44,7 +44,7 @@ def test_a_server_that_is_restarted_without_warning(
 ) -> None:
     arena = postgresql_arena
     restarts = count(1, 10)
-    jobs = [arena.make_job(count(150, 1500), seconds=0.004) for _ in range(3)]
+    jobs = [arena.make_job(count(500, 1500), seconds=0.004) for _ in range(3)]
     workers = [arena.worker() for _ in range(3)]
 
     for number in range(1, restarts + 1):

@@ -41,7 +41,7 @@ def test_jobs_begin_with_the_first_request_and_are_given_back_at_the_end(
             [sys.executable, "-m", server, *SERVERS[server](port)],
             cwd=ROOT,
             environment=environment,
-            stop_signal=signal.SIGINT,
+            stop_signal=signal.SIGTERM,
         )
         process.wait_until(lambda: ports.answers(port), seconds=60)
         arena.until(lambda: arena.fresh(job).current > 10)

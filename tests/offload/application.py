@@ -22,6 +22,8 @@ for name, value in json.loads(os.environ.get("TEST_SITE", "{}")).items():
     setattr(settings, name, value)
 
 settings.ROOT_URLCONF = __name__
+# Threads and connections are counted here, those of an embedded worker not.
+settings.PARTSTREAM = {**getattr(settings, "PARTSTREAM", {}), "QUEUE": "database"}
 django.setup()
 
 # After the settings, which all of these read.
