@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import django_partstream
-from django_partstream import errors
+from django_partstream import errors, urls
 from django_partstream.frames import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +120,16 @@ def test_every_member_of_the_javascript_is_in_the_reference() -> None:
         members = set(re.findall(r"^  (\w+)(?:\??:|\()", body, re.MULTILINE))
         shown = {name.partition("(")[0] for name in first_cells(sections[title])}
         assert shown == members, title
+
+
+def test_every_address_of_jobs_is_in_the_reference() -> None:
+    addresses = {
+        re.sub(r"<uuid:job_id>", "{id}", str(one.pattern)) for one in urls.urlpatterns
+    }
+    section = page("http.md").split("\n## Jobs\n")[1]
+    shown = set(re.findall(r"(?:GET|POST|DELETE) ([^\s`]+)`", section))
+
+    assert shown == addresses
 
 
 def test_every_type_of_frame_is_in_the_reference() -> None:
