@@ -83,8 +83,10 @@ def test_who_waits_for_each_other_is_tried_again(
     settings: Any,
 ) -> None:
     """Each writes what the other is about to write, and waits until both have."""
-    if connection.vendor == "sqlite":
-        pytest.skip("one writer at a time, so that they never meet")
+    if connection.vendor != "postgresql":
+        pytest.skip(
+            "SQLite has one writer; MariaDB may lock the gap that both write to"
+        )
 
     settings.PARTSTREAM = {"BATCH_SIZE": 1}
     monkeypatch.setattr(operations, "ATTEMPTS", attempts)
