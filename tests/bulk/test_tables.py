@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from django_partstream.bulk.deletion import Delete
 from django_partstream.bulk.outcome import Kind
 from django_partstream.bulk.pipeline import Target, Upsert
 from django_partstream.bulk.verb import Verb
-from tests.app.models import Account, Article, Contract, Parcel, Product, Tag
+from tests.app.models import Account, Article, Contract, Parcel, Product, Seat, Tag
 from tests.app.serializers import (
     ArticleSerializer,
     ContractSerializer,
@@ -67,9 +68,80 @@ def test_nulls_of_a_key_are_distinct_unless_the_constraint_says_otherwise() -> N
     if is_known or VERSION >= "3.18":
         assert said == [Kind.CREATED, [("", "unique")]]
 
-    # Where the database does not know of it, nobody is in the way of a key.
-    said = run(Upsert(target(SeatSerializer), unique_fields=["hall", "number"]), *seats)
-    assert said == ([[("", "conflict")]] * 2 if is_known else [Kind.CREATED] * 2)
+
+SEATS: list[dict[str, Any]] = [
+    {"hall": "x", "number": None, "guest": "a"},
+    {"hall": "x", "number": 1, "guest": "b"},
+    {"hall": "y", "number": None, "guest": "c"},
+    {"hall": "y", "number": 2, "guest": "d"},
+]
+
+
+@pytest.mark.parametrize("side_effects", ["auto", "rows"])
+@pytest.mark.parametrize("text", [False, True])
+def test_nulls_that_are_not_distinct_are_matched(side_effects: Any, text: bool) -> None:
+    """On databases, too, that do not know of it: the model says so."""
+
+    def seats(verb: Verb = Verb.UPSERT) -> Upsert:
+        world = target(SeatSerializer, side_effects=side_effects, text=text)
+
+        return Upsert(world, verb=verb, unique_fields=["hall", "number"])
+
+    def cells(seat: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        row = {**seat, **changes}
+
+        return {k: str(v or "") for k, v in row.items()} if text else row
+
+    assert run(seats(), *map(cells, SEATS[:3])) == [Kind.CREATED] * 3
+    assert run(
+        seats(),
+        cells(SEATS[0], guest="A"),
+        cells(SEATS[1], guest="B"),
+        cells(SEATS[2]),
+        cells(SEATS[3]),
+        cells(SEATS[0], guest="last"),
+    ) == [
+        Kind.UPDATED,
+        Kind.UPDATED,
+        Kind.UNCHANGED,
+        Kind.CREATED,
+        Kind.UPDATED,
+    ]
+    stored = Seat.objects.order_by("guest").values_list("hall", "number", "guest")
+    assert [*stored] == [
+        ("x", 1, "B"),
+        ("y", None, "c"),
+        ("y", 2, "d"),
+        ("x", None, "last"),
+    ]
+
+    unknown = cells(SEATS[0], hall="z")
+    assert run(seats(Verb.UPDATE), cells(SEATS[2], guest="C"), unknown) == [
+        Kind.UPDATED,
+        [("", "does_not_exist")],
+    ]
+    deletion = Delete(
+        target(SeatSerializer, text=text), unique_fields=["hall", "number"]
+    )
+    kept = cells({"hall": "x", "number": 1})
+    assert run(deletion, cells({"hall": "x", "number": None}), kept) == [
+        Kind.DELETED,
+        Kind.DELETED,
+    ]
+
+
+def test_a_null_key_of_another_world_is_a_conflict_where_it_is_unique() -> None:
+    if not connection.features.supports_nulls_distinct_unique_constraints:
+        pytest.skip("this database does not know of it, so nobody is in the way")
+
+    Seat.objects.create(hall="x", guest="theirs")
+    seats = target(SeatSerializer)
+    ours = dataclasses.replace(seats, queryset=Seat.objects.exclude(guest="theirs"))
+
+    said = run(Upsert(ours, unique_fields=["hall", "number"]), *SEATS)
+
+    assert said == [[("", "conflict")], *[Kind.CREATED] * 3]
+    assert Seat.objects.filter(guest="theirs").count() == 1
 
 
 @pytest.mark.parametrize("side_effects", ["auto", "rows"])

@@ -51,7 +51,11 @@ IN_JSON = frozenset(
 def among(
     columns: Sequence[Column], keys: Sequence[Any], connection: BaseDatabaseWrapper
 ) -> Any:
-    """A condition for `filter()`: the columns' values are one of these keys."""
+    """A condition for `filter()`: the columns' values are one of these keys. A null is
+    equal to a null."""
+    if any(column.null for column in columns) and any(None in key for key in keys):
+        return _with_nulls(columns, keys, connection)
+
     if connection.vendor == "postgresql" and all(
         cols.has_array(column, connection) for column in columns
     ):
@@ -67,6 +71,32 @@ def among(
         return _AmongRows(columns, keys)
 
     return _grouped(columns, keys)
+
+
+def _with_nulls(
+    columns: Sequence[Column], keys: Sequence[Any], connection: BaseDatabaseWrapper
+) -> Q:
+    """Keys that have their nulls in the same places are asked for together."""
+    groups: dict[tuple[bool, ...], list[Any]] = {}
+
+    for key in keys:
+        groups.setdefault(tuple(part is None for part in key), []).append(key)
+
+    condition = Q()
+
+    for are_null, group in groups.items():
+        null = [c for c, is_null in zip(columns, are_null, strict=True) if is_null]
+        rest = [c for c in columns if c not in null]
+        term = Q(**{f"{column.attname}__isnull": True for column in null})
+
+        if rest:
+            places = [columns.index(column) for column in rest]
+            given = [tuple(key[place] for place in places) for key in group]
+            term &= Q(among(rest, given, connection))
+
+        condition |= term
+
+    return condition
 
 
 def takes_all(columns: Sequence[Column], connection: BaseDatabaseWrapper) -> bool:

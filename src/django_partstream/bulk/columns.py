@@ -29,6 +29,7 @@ __all__ = (
     "holds_primary_keys",
     "identity",
     "is_plain",
+    "null_sets",
     "raw",
     "stored_column",
     "unique_sets",
@@ -219,13 +220,32 @@ def unique_sets(model: type[models.Model]) -> Iterator[tuple[Column, ...]]:
         for names in owner._meta.unique_together:
             yield _columns(model, names)
 
+    for constraint in _unique_constraints(model):
+        yield _columns(model, constraint.fields)
+
+
+def null_sets(model: type[models.Model]) -> Iterator[tuple[Column, ...]]:
+    """Those unique sets of which the model says that nulls are equal to each other.
+
+    Where a database cannot say so (Django's check W047), validation does.
+    """
+    for constraint in _unique_constraints(model):
+        if constraint.nulls_distinct is False:
+            yield _columns(model, constraint.fields)
+
+
+def _unique_constraints(
+    model: type[models.Model],
+) -> Iterator[models.UniqueConstraint]:
+    """Those without a condition or an expression."""
+    for owner in (model, *model._meta.all_parents):
         for constraint in owner._meta.constraints:
             if (
                 isinstance(constraint, models.UniqueConstraint)
                 and constraint.fields
                 and constraint.condition is None
             ):
-                yield _columns(model, constraint.fields)
+                yield constraint
 
 
 def _columns(model: type[models.Model], names: Any) -> tuple[Column, ...]:

@@ -50,6 +50,8 @@ class UniqueFields:
     columns: tuple[Column, ...]
     #: Whether it is a primary key that is not written: rows with one must exist.
     is_assigned: bool
+    #: Whether the model says that a null is equal to a null here.
+    nulls_match: bool = False
 
 
 #: Of a key of several parts.
@@ -101,6 +103,7 @@ def unique_fields(
         names=tuple(names),
         columns=columns,
         is_assigned=any(serializer.fields[name].read_only for name in names),
+        nulls_match=frozenset(columns) in map(frozenset, cols.null_sets(model)),
     )
 
 
@@ -178,7 +181,11 @@ class KeyReader:
         if len(parts) < len(read):
             return
 
-        unknown = frozenset({Absent, NoneType, Unsure})
+        unknown = {Absent, Unsure}
+
+        if not self._fields.nulls_match:
+            unknown.add(NoneType)
+
         columns = zip(self._fields.columns, parts, strict=True)
         keys = zip(*(identities(c, part) for c, part in columns), strict=True)
 
@@ -279,7 +286,7 @@ class KeyReader:
             return None, row_errors({name: get_error_detail(error)})
 
     def _key(self, parts: list[Any]) -> Key | None:
-        if any(part is None for part in parts):
+        if not self._fields.nulls_match and any(part is None for part in parts):
             return None
 
         return tuple(map(cols.identity, self._fields.columns, parts))

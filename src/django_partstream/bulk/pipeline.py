@@ -70,8 +70,8 @@ class Upsert:
     a PUT, and only columns that were sent are written, of `update_fields` alone if
     given. A row without such a match is validated in full and inserted, or is not
     found; it never overwrites: a key that exists outside the queryset is that row's
-    error. A key with a null part matches nothing. A key that comes twice is applied
-    twice, in order.
+    error. A key with a null part matches nothing, unless the model's constraint has
+    `nulls_distinct=False`. A key that comes twice is applied twice, in order.
 
     Raises UniqueFieldsError and ColumnsError, which list what is possible.
     """

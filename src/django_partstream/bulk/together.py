@@ -493,6 +493,12 @@ class _Run:
             pick = itemgetter(*order) if len(order) > 1 else tuple
             completed = {name: pick(cells) for name, cells in completed.items()}
 
+            if self._of._fields.nulls_match and any(
+                None in (self._keys[place] or ()) for place in places
+            ):
+                # By such a key, no writer tells which rows came back.
+                key = ()
+
         pks = self._of._writer.insert_columns(
             [self._table.by_name[name] for name in completed],
             [*completed.values()],
@@ -505,7 +511,7 @@ class _Run:
 
         kinds = [Kind.CREATED] * len(places)
 
-        if not key:
+        if not self._of._fields.columns:
             return kinds, pks
 
         given: list[Any] = [None] * len(places)
