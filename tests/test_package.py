@@ -66,6 +66,26 @@ def test_the_package_is_imported_without_settings() -> None:
     )
 
 
+#: What an extra brings, and what only the tests have.
+NEIGHBOURS = (
+    *("arq", "redis", "channels_redis", "prometheus_client", "drf_spectacular"),
+    *("django_filters", "rich", "uvicorn", "psycopg", "pymysql", "httpx"),
+    *("pytest", "hypothesis", "fastapi", "starlette"),
+)
+
+
+def test_the_package_needs_none_of_its_neighbours() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "bare.py", *NEIGHBOURS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "modules imported, checked, migrated" in done.stdout
+
+
 def test_the_data_flows_one_way() -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],

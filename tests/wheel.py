@@ -30,30 +30,6 @@ FILES = (
     "django_partstream/static/django_partstream/types.d.ts",
 )
 
-#: Every module but those of optional neighbours is imported without them.
-BARE = """
-import importlib, pkgutil
-from django.conf import settings
-settings.configure(
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes",
-                    "rest_framework", "django_partstream"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    SECRET_KEY="bare", USE_TZ=True)
-import django
-django.setup()
-from django.core.management import call_command
-call_command("check")
-call_command("migrate", verbosity=0)
-import django_partstream
-found = 0
-for module in pkgutil.walk_packages(django_partstream.__path__, "django_partstream."):
-    if ".contrib." in module.name or module.name.endswith((".arq_queue", "__main__")):
-        continue
-    importlib.import_module(module.name)
-    found += 1
-print(f"alone: {found} modules imported, checked, migrated")
-"""
-
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as made:
@@ -66,7 +42,7 @@ def main() -> None:
         venv.create(folder / "env", with_pip=True)
         python = folder / "env" / "bin" / "python"
         run(python, "-m", "pip", "install", "--quiet", wheel)
-        run(python, "-c", BARE)
+        run(python, ROOT / "tests" / "bare.py")
         run(python, "-m", "pip", "install", "--quiet", "uvicorn[standard]")
         run(python, "-m", "tests.tutorials")
 
