@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
 
+from django_partstream.jobs.progress import STATUS
 from django_partstream.models import State
 
 from .frames import job_frames_of
@@ -91,7 +92,7 @@ def job(registry: Any) -> Schema:
             "errors_truncated": FLAG,
         }
     )
-    words = sorted({"pending", "running", "completed", "failed", "cancelling"})
+    words = dict.fromkeys(str(word) for word in STATUS.values())
 
     return component(
         registry,
@@ -100,7 +101,7 @@ def job(registry: Any) -> Schema:
             {
                 "task_id": TEXT,
                 "state": {**TEXT, "enum": [state.value for state in State]},
-                "status": {**TEXT, "enum": [*words, "cancelled"]},
+                "status": {**TEXT, "enum": list(words)},
                 "message": TEXT,
                 "progress": progress,
                 "result": result,
@@ -172,13 +173,10 @@ class _Status(_Operation):
                 "304": response("Nothing has changed."),
             }
 
-        if self.method == "DELETE":
-            return {
-                "200": response("It is over: no further row is written.", found),
-                "202": response("A batch holds on; it ends after that.", found),
-            }
-
-        return {"202": accepted(self.registry)}
+        return {
+            "200": response("It is over: no further row is written.", found),
+            "202": response("A batch holds on; it ends after that.", found),
+        }
 
 
 class _Events(_Operation):

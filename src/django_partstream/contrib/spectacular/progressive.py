@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -68,7 +69,7 @@ class _Operation:
 
     def _get_parameters(self) -> list[Schema]:
         inherited: list[Schema] = super()._get_parameters()  # type: ignore[misc]
-        names = list(self._schemas())
+        names = list(self._schemas)
         known = {**TEXT, "enum": names} if names else TEXT
 
         return [
@@ -85,7 +86,7 @@ class _Operation:
         return None
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Schema]:
-        schemas = self._schemas()
+        schemas = self._schemas
         name = type(self.view).__name__.removesuffix("View")
         frame = frames_of(name, schemas, self.registry)
 
@@ -123,6 +124,7 @@ class _Operation:
             object_of(properties, required=["results", "cursor", "meta"]),
         )
 
+    @cached_property
     def _schemas(self) -> dict[str, Schema]:
         plan = self._plan()
 
