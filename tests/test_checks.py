@@ -380,6 +380,7 @@ def test_gzip_middleware_is_silent_wherever_it_stands(settings, progressive, pla
     assert found() == []
 
 
+SHARED = {"default": {"BACKEND": "shop.layers.SharedLayer"}}
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
@@ -408,6 +409,27 @@ def test_channel_layer_within_one_process_of_several(settings, shop, layers, wha
     ]
 
 
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [("2", ["partstream.W006", "partstream.W007"]), ("1", []), ("", []), ("two", [])],
+)
+def test_several_processes_that_serve_count_as_those_that_work(
+    settings, shop, monkeypatch, count, names
+):
+    settings.DATABASE_ROUTERS = ["tests.test_checks.JobsElsewhere"]
+    shop(ENGINE="django.db.backends.sqlite3", NAME="shop.sqlite3")
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    settings.PARTSTREAM = {"QUEUE": "embedded"}
+    monkeypatch.setenv("WEB_CONCURRENCY", count)
+
+    messages = found()
+
+    assert [identifier for identifier, *_ in messages] == names
+    assert all(
+        "several" in text or "WEB_CONCURRENCY is 2" in text for _, text, _ in messages
+    )
+
+
 def test_channel_layer_of_several_processes_is_silent(settings, shop):
     jobs_on_postgresql(settings, shop)
     settings.PARTSTREAM = {"QUEUE": "database"}
@@ -431,7 +453,7 @@ def several_processes(settings):
     """Jobs in processes of their own, on the database `shop`."""
     settings.DATABASE_ROUTERS = ["tests.test_checks.JobsElsewhere"]
     settings.PARTSTREAM = {"QUEUE": "database"}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "shop.layers.SharedLayer"}}
+    settings.CHANNEL_LAYERS = SHARED
 
 
 def test_sqlite_with_transactions_that_cannot_wait(several_processes, shop):
@@ -492,6 +514,7 @@ def test_more_connections_than_the_server_allows(
     settings, progressive, shop, monkeypatch, postgresql_server, django_db_blocker
 ):
     settings.PARTSTREAM = {"THREADS": 8}
+    settings.CHANNEL_LAYERS = SHARED
     monkeypatch.setenv("WEB_CONCURRENCY", "20")
     shop(
         ENGINE="django.db.backends.postgresql",

@@ -29,8 +29,8 @@ ALIAS = "chaos"
 PARTSTREAM = {"QUEUE": "database", "LEASE_SECONDS": 1.0, "SWEEP_SECONDS": 0.3}
 #: What happened in this run.
 NOTES: list[str] = []
-#: Lease, sweep or the look at the table, and what a busy machine adds.
-RESCUE_SECONDS = 1.0 + 1.0 + 3.0
+#: The lease, the look at the table, and what a machine adds that does six other things.
+RESCUE_SECONDS = 1.0 + 1.0 + 8.0
 
 
 class Zygote:
@@ -167,7 +167,7 @@ class Arena:
     def fresh(self, job: Job) -> Job:
         return states.jobs().get(pk=job.pk)
 
-    def wait(self, *jobs: Job, seconds: float = 60.0) -> None:
+    def wait(self, *jobs: Job, seconds: float = 100.0) -> None:
         """Until all have ended."""
         unfinished = states.jobs().filter(pk__in=[job.pk for job in jobs])
         unfinished = unfinished.filter(state__in=states.UNFINISHED)
@@ -180,7 +180,7 @@ class Arena:
             )
             time.sleep(0.02)
 
-    def until(self, holds: Any, seconds: float = 30.0) -> None:
+    def until(self, holds: Any, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
 
         while not holds():

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,12 +18,13 @@ from asgiref.sync import async_to_sync
 from asgi_example.services import Redis
 from django_partstream.jobs import states
 from django_partstream.jobs.arq_queue import FUNCTION, QUEUE_NAME, ArqQueue
+from django_partstream.models import Worker
 from tests.chaos.arena import PARTSTREAM, ROOT, Arena, watching
 from tests.forms import count
 
 pytestmark = pytest.mark.chaos
 
-WORKER_SETTINGS = "django_partstream.jobs.arq_queue.WorkerSettings"
+SETTINGS = "django_partstream.jobs.arq_queue.WorkerSettings"
 
 
 @pytest.fixture
@@ -39,48 +41,13 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture
-def plain(
-    postgresql_arena: Arena, partstream: dict[str, Any]
-) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Starts arq's own command on our settings."""
-    started: list[subprocess.Popen[bytes]] = []
-    zygote = postgresql_arena.zygote
-
-    def start() -> subprocess.Popen[bytes]:
-        with zygote.log.open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-c", "from arq.cli import cli; cli()"),
-                    WORKER_SETTINGS,
-                ],
-                cwd=ROOT,
-                env={
-                    **zygote.environment,
-                    "CHAOS_PARTSTREAM": json.dumps(partstream),
-                },
-                stdout=log,
-                stderr=log,
-            )
-
-        started.append(process)
-
-        return process
-
-    yield start
-
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def test_ten_deploys_during_one_job_repeat_nothing(
+def test_deploys_during_one_job_repeat_nothing(
     postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
 ) -> None:
     arena = postgresql_arena
     job = arena.make_job(400, seconds=0.002)
 
-    for number in range(10):
+    for number in range(count(4, 10)):
         worker = arena.worker(partstream=partstream)
         arena.until(lambda number=number: arena.fresh(job).current > 5 * number)
         arena.stop([worker])
@@ -99,25 +66,61 @@ def test_ten_deploys_during_one_job_repeat_nothing(
 
 
 def test_arq_runs_our_slices_by_its_own_command(
-    postgresql_arena: Arena, plain: Callable[[], subprocess.Popen[bytes]]
+    postgresql_arena: Arena, partstream: dict[str, Any], tmp_path: Path
 ) -> None:
     arena = postgresql_arena
-    job = arena.make_job(300, seconds=0.002)
+    job = arena.make_job(60, seconds=0.002)
+    environment = {
+        **arena.zygote.environment,
+        "CHAOS_PARTSTREAM": json.dumps(partstream),
+    }
 
-    for number in range(1, 3):
-        process = plain()
-        arena.until(lambda number=number: arena.fresh(job).current >= 20 * number)
-        process.terminate()
-        assert process.wait(30) == 0, arena.logged()
-        assert arena.fresh(job).lease_until is None
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [*(sys.executable, "-c", "from arq.cli import cli; cli()"), SETTINGS],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
 
-    assert arena.fresh(job).current < 300
-    process = plain()
-    arena.wait(job)
-    process.terminate()
-    assert process.wait(30) == 0, arena.logged()
+        try:
+            arena.wait(job)
+            process.terminate()
+            assert process.wait(30) == 0, (tmp_path / "log").read_text()
+        finally:
+            process.kill()
+            process.wait()
+
     arena.verify(job)
     assert arena.fresh(job).attempts == 0
+
+
+def test_arqs_own_worker_ends_well_whatever_its_slice_is_at_when_it_is_told_to(
+    postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
+) -> None:
+    arena = postgresql_arena
+
+    for _ in range(count(6, 60)):
+        job = arena.make_job(20, seconds=0.002)
+        worker = arena.start("arq", settings=SETTINGS, partstream=partstream)
+        # Before the first row, in the midst, or when arq tells Redis of the last slice.
+        rows = arena.random.choice([0, 5, 20])
+        arena.until(lambda job=job, rows=rows: arena.fresh(job).current >= rows)
+        arena.stop([worker])
+
+        assert arena.fresh(job).lease_until is None
+        assert arena.fresh(job).attempts == 0
+        # What arq had begun it has brought to its end.
+        assert client.keys("arq:in-progress:*") == []
+        assert Worker.objects.count() == 0
+
+        worker = arena.start("arq", settings=SETTINGS, partstream=partstream)
+        arena.wait(job)
+        arena.stop([worker])
+        arena.verify(job)
+
+    assert arena.takeovers() == 0
 
 
 def test_messages_are_json_of_an_id_under_an_id_of_their_own(

@@ -45,6 +45,9 @@ class ChaosWork:
         if "tells" in spec:
             Path(spec["tells"]).touch()
 
+        if "meets" in spec:
+            meet(Path(spec["meets"]), spec["workers"])
+
         for number in range(first, last + 1):
             if number == spec.get("raises_at"):
                 raise RuntimeError(f"row {number}")
@@ -81,6 +84,16 @@ class ChaosWork:
                 "UPDATE chaos_counter SET hits = hits + 1 WHERE job = %s AND slot = %s",
                 [job, number % SLOTS],
             )
+
+
+def meet(place: Path, workers: int) -> None:
+    """Wait until so many workers are in the midst of a batch."""
+    (place / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60.0
+
+    while len(list(place.iterdir())) < workers:
+        assert time.monotonic() < deadline, f"{workers} workers did not meet"
+        time.sleep(0.005)
 
 
 register(KIND, ChaosWork)

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID
 
 import django
+from arq.cli import cli
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.chaos.settings")
 django.setup()
@@ -133,6 +134,11 @@ def work(order: Order) -> None:
     call_command("partstream_worker", **order.get("options", {}))
 
 
+def arq(order: Order) -> None:
+    """arq's own command, in a process that has imported everything."""
+    cli.main([order["settings"]], standalone_mode=False)
+
+
 def slice_(order: Order) -> None:
     """One slice of one job; of one batch where `batches` says so."""
     batches = 0
@@ -165,6 +171,7 @@ def cancel(order: Order) -> None:
 
 
 ORDERS = {
+    "arq": arq,
     "cancel": cancel,
     "migrate": migrate,
     "slice": slice_,

@@ -24,7 +24,7 @@ Paths are below `tests/`.
 | F1 | kill -9 at every named point | `chaos/test_crash_points.py` |
 | F2 | kill -9 at random moments, three workers | `chaos/test_workers.py` |
 | F3 | a stopped process wakes after its lease, in a transaction or not | `chaos/test_workers.py` (…stood_still…) |
-| F4 | SIGTERM ten times in one job | `chaos/test_workers.py` (…ten_times…), `jobs/test_poison.py` (deploys) |
+| F4 | SIGTERM ten times in one job | `chaos/test_workers.py` (…being_stopped…), `chaos/test_redis.py` (deploys), `jobs/test_poison.py` (deploys) |
 | F5 | a batch longer than its lease | `jobs/test_leases.py` |
 | F6, F7 | Redis restarted empty, or away | `jobs/test_queues.py` |
 | F8 | connections that are slow or cut | `chaos/test_postgresql.py` (proxy) |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Info, Warning  # noqa: A004
@@ -140,8 +139,7 @@ def check_max_connections(
     if conf.problems() or not project.is_progressive():
         return []
 
-    count = os.environ.get("WEB_CONCURRENCY", "")
-    processes = int(count) if count.isdecimal() else 1
+    processes = project.serving_processes()
     wanted = processes * _needed()
 
     return [
@@ -200,7 +198,9 @@ def _jobs_alias() -> str:
 
 
 def _is_shared_sqlite(alias: str) -> bool:
-    return connections[alias].vendor == "sqlite" and project.has_several_processes()
+    several = project.why_several_processes() is not None
+
+    return several and connections[alias].vendor == "sqlite"
 
 
 def _value(connection: BaseDatabaseWrapper, query: str) -> Any:

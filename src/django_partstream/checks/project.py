@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -12,7 +13,13 @@ from django_partstream import conf
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("has_several_processes", "is_progressive", "serves_asgi", "view_classes")
+__all__ = (
+    "is_progressive",
+    "serves_asgi",
+    "serving_processes",
+    "view_classes",
+    "why_several_processes",
+)
 
 
 def view_classes() -> set[type[Any]]:
@@ -50,7 +57,23 @@ def serves_asgi() -> bool:
     return bool(getattr(settings, "ASGI_APPLICATION", None)) or is_progressive()
 
 
-def has_several_processes() -> bool:
-    """Whether jobs run in other processes than those that serve. False where the
-    settings cannot be read, which is another check's to say."""
-    return not conf.problems() and conf.current().queue != "embedded"
+def serving_processes() -> int:
+    """As many as WEB_CONCURRENCY says, which uvicorn and gunicorn read; else 1."""
+    count = os.environ.get("WEB_CONCURRENCY", "")
+
+    return max(1, int(count)) if count.isdecimal() else 1
+
+
+def why_several_processes() -> str | None:
+    """What says that there are several, which serve or work on jobs; None where
+    nothing does, or the settings cannot be read, which is another check's to say."""
+    if conf.problems():
+        return None
+
+    if (queue := conf.current().queue) != "embedded":
+        return f"PARTSTREAM['QUEUE'] is {queue!r}"
+
+    if (count := serving_processes()) > 1:
+        return f"WEB_CONCURRENCY is {count}"
+
+    return None

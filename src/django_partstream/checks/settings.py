@@ -50,7 +50,9 @@ def check_connection_setup(**_: Any) -> list[CheckMessage]:
 
 def check_channel_layer(**_: Any) -> list[CheckMessage]:
     """What one process publishes reaches the others."""
-    if not project.has_several_processes():
+    why = project.why_several_processes()
+
+    if why is None:
         return []
 
     layers = getattr(settings, "CHANNEL_LAYERS", {})
@@ -66,9 +68,8 @@ def check_channel_layer(**_: Any) -> list[CheckMessage]:
 
     return [
         Warning(
-            f"{what}, but PARTSTREAM['QUEUE'] is {conf.current().queue!r}: the "
-            "progress of jobs reaches their followers only every POLL_SECONDS, and "
-            "publish() reaches no other process.",
+            f"{what}, but {why}: the progress of jobs reaches their followers only "
+            "every POLL_SECONDS, and publish() reaches no other process.",
             hint='Set CHANNEL_LAYERS = {"default": {"BACKEND": '
             '"channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": '
             '["redis://localhost:6379/0"]}}}.',

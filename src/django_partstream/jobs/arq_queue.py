@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -314,11 +315,11 @@ def _settings_of_a_plain_worker() -> dict[str, Any]:
     stack = contextlib.AsyncExitStack()
 
     async def start(context: dict[Any, Any]) -> None:
+        stop = asyncio.Event()
+        _end_gently(stop)
         queue = context["queue"] = ArqQueue()
         await stack.enter_async_context(sweeping(queue))
-        context["bench"] = await stack.enter_async_context(
-            open_bench(asyncio.Event(), threads=1)
-        )
+        context["bench"] = await stack.enter_async_context(open_bench(stop, threads=1))
 
     async def end(_: dict[Any, Any]) -> None:
         await stack.aclose()
@@ -330,3 +331,29 @@ def _settings_of_a_plain_worker() -> dict[str, Any]:
         "on_startup": start,
         "on_shutdown": end,
     }
+
+
+def _end_gently(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT end the arq worker whose own task this is; a second one
+    ends its process at once.
+
+    arq's handlers cancel what runs a message, wherever it is. Cancelled while it tells
+    Redis of a slice that has just ended, it fails the whole worker, which then exits 1
+    and leaves open what `on_shutdown` would close. Ours tell the slices, and arq waits
+    for them when it closes.
+    """
+    worker = asyncio.current_task()
+    assert worker is not None  # arq awaits `on_startup` in it
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+        logger.info("the slice in hand ends, then the worker")
+        stop.set()
+        worker.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
