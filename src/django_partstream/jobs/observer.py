@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import logging
-import threading
 from typing import (
     TYPE_CHECKING,
     Concatenate,
@@ -18,6 +16,8 @@ from typing import (
     Protocol,
     TypeVar,
 )
+
+from django_partstream.observers import Observers
 
 from .work import Tally
 
@@ -73,9 +73,7 @@ Observing = TypeVar("Observing", bound=JobObserver)
 P = ParamSpec("P")
 End = TypeVar("End", bound="enum.Enum")
 
-#: Replaced, never changed: one may come or go while others are being told.
-_observers: tuple[JobObserver, ...] = ()
-_lock = threading.Lock()
+_observers = Observers[JobEvent](logger, "an observer of jobs failed")
 
 
 def observe_jobs(observer: Observing) -> Observing:
@@ -90,39 +88,24 @@ def observe_jobs(observer: Observing) -> Observing:
     it. One that raises is logged, and harms no job. Raises TypeError for a coroutine
     function.
     """
-    global _observers
-
-    if not callable(observer) or inspect.iscoroutinefunction(observer):
-        raise TypeError(
-            f"observe_jobs({observer!r}): expected a plain function of one event. It "
-            "is called in the thread of the job and cannot be awaited; let it put the "
-            "event on a queue that something else reads."
-        )
-
-    with _lock:
-        if observer not in _observers:
-            _observers = (*_observers, observer)
+    _observers.add(
+        observer,
+        f"observe_jobs({observer!r}): expected a plain function of one event. It is "
+        "called in the thread of the job and cannot be awaited; let it put the event "
+        "on a queue that something else reads.",
+    )
 
     return observer
 
 
 def unobserve_jobs(observer: JobObserver) -> None:
     """Tell `observer` no more. Of one that is not told, nothing."""
-    global _observers
-
-    with _lock:
-        _observers = tuple(known for known in _observers if known != observer)
+    _observers.remove(observer)
 
 
 def notify(event: JobEvent) -> None:
     """Tell all observers."""
-    for observer in _observers:
-        try:
-            observer(event)
-        except Exception:
-            logger.exception(
-                "an observer of jobs failed", extra={"job_id": str(event.job_id)}
-            )
+    _observers.tell(event, job_id=str(event.job_id))
 
 
 def slices(

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import inspect
 import logging
-import threading
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from django_partstream.observers import Observers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,7 @@ class Observer(Protocol):
 
 Observing = TypeVar("Observing", bound=Observer)
 
-#: Replaced, never changed: one may come or go while others are being told.
-_observers: tuple[Observer, ...] = ()
-_lock = threading.Lock()
+_observers = Observers[PartEvent](logger, "an observer of parts failed")
 _cached = contextvars.ContextVar[list[bool] | None](
     "django_partstream.cached", default=None
 )
@@ -73,28 +71,19 @@ def observe(observer: Observing) -> Observing:
     It is called on the event loop with a `PartEvent` and must not block. One that
     raises is logged, and harms no part. Raises TypeError for a coroutine function.
     """
-    global _observers
-
-    if not callable(observer) or inspect.iscoroutinefunction(observer):
-        raise TypeError(
-            f"observe({observer!r}): expected a plain function of one event. It is "
-            "called between two steps of the loop and cannot wait; let it put the "
-            "event on a queue that something else reads."
-        )
-
-    with _lock:
-        if observer not in _observers:
-            _observers = (*_observers, observer)
+    _observers.add(
+        observer,
+        f"observe({observer!r}): expected a plain function of one event. It is called "
+        "between two steps of the loop and cannot wait; let it put the event on a "
+        "queue that something else reads.",
+    )
 
     return observer
 
 
 def unobserve(observer: Observer) -> None:
     """Tell `observer` no more. Of one that is not told, nothing."""
-    global _observers
-
-    with _lock:
-        _observers = tuple(known for known in _observers if known != observer)
+    _observers.remove(observer)
 
 
 def is_observed() -> bool:
@@ -104,11 +93,7 @@ def is_observed() -> bool:
 
 def notify(event: PartEvent) -> None:
     """Tell all observers."""
-    for observer in _observers:
-        try:
-            observer(event)
-        except Exception:
-            logger.exception("an observer of parts failed")
+    _observers.tell(event)
 
 
 @contextlib.contextmanager
