@@ -30,7 +30,7 @@ def main(wanted: list[str]) -> int:
     results = []
 
     for python in wanted or PYTHONS:
-        program = shutil.which(f"python{python}")
+        program = _program(python)
 
         for django, oldest in DJANGOS.items():
             if program is None:
@@ -49,6 +49,18 @@ def main(wanted: list[str]) -> int:
         print("| " + " | ".join(row) + " |")
 
     return int(any(outcome == "failed" for _, _, outcome in results))
+
+
+def _program(python: str) -> str | None:
+    """The program of this Python, where there is one that starts: shims may not."""
+    program = shutil.which(f"python{python}")
+
+    if program is None:
+        return None
+
+    started = subprocess.run([program, "-c", ""], capture_output=True, check=False)
+
+    return None if started.returncode else program
 
 
 def _try(program: str, python: str, django: str) -> str:
