@@ -135,7 +135,7 @@ def _ended(job_id: UUID) -> Job | None:
 async def changed(request: Request, job: Job, *, seconds: float) -> None:
     """Wait until the job has moved on, has ended or is gone; at most so long."""
     if is_asgi(request):
-        await _heard(job.pk, seconds, known=job.seq)
+        await _heard(job.pk, seconds, known=progress.seq_of(job))
     else:
         await _seen(job, seconds)
 
@@ -162,5 +162,5 @@ async def _seen(job: Job, seconds: float) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         now = await sync_to_async(progress.load)(job.pk)
 
-        if now is None or now.seq != job.seq:
+        if now is None or progress.seq_of(now) != progress.seq_of(job):
             return

@@ -79,6 +79,7 @@ def test_a_batch_that_holds_on_is_left_word(
     job = make_job(35)
     holder = Holder(run, job, monkeypatch)
     url = f"/api/operations/{job.pk}/status/"
+    before = APIClient().get(url).json()["seq"]
     began = time.monotonic()
 
     response: Any = APIClient().delete(url)
@@ -96,11 +97,14 @@ def test_a_batch_that_holds_on_is_left_word(
     assert response.status_code == 202
     assert response.json()["state"] == "CANCELLING"
     assert response.json()["status"] == "cancelling"
+    assert response.json()["seq"] > before
     assert holder.end() is SliceEnd.LOST
     # The batch in hand was whole, and the last.
     assert written(job) == expected(20)
     assert fresh(job).state == State.CANCELLED
-    assert APIClient().get(url).json()["state"] == "CANCELLED"
+    ended = APIClient().get(url).json()
+    assert ended["state"] == "CANCELLED"
+    assert ended["seq"] > response.json()["seq"]
     assert not JobCancel.objects.exists()
 
 

@@ -36,7 +36,7 @@ def test_a_job_runs_to_its_end(run: Run) -> None:
     assert (job.current, job.created, job.failed, job.batches) == (35, 30, 5, 4)
     assert job.lease_until is None
     assert job.finished_at is not None
-    assert seen == [(1, 0), (2, 10), (3, 20), (4, 30), (5, 35)]
+    assert seen == [(2, 0), (4, 10), (6, 20), (8, 30), (10, 35)]
 
 
 def test_the_ledger_tells_every_row(run: Run) -> None:

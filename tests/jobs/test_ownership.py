@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import Any
@@ -184,6 +185,69 @@ async def test_a_subscription_asks_the_same() -> None:
             "code": "not_found",
         }
 
+    await sync_to_async(connections.close_all)()
+
+
+async def lose_permission(user: Any) -> None:
+    await user.user_permissions.aclear()
+
+
+async def lose_account(user: Any) -> None:
+    await get_user_model().objects.filter(pk=user.pk).aupdate(is_active=False)
+
+
+@pytest.mark.parametrize(
+    ("is_owner", "lose"), [(True, lose_account), (False, lose_permission)]
+)
+@pytest.mark.django_db(transaction=True)
+async def test_who_loses_the_right_to_see_a_job_is_shown_no_more_of_it(
+    settings: Any, is_owner: bool, lose: Any
+) -> None:
+    """Over a stream and a socket; who may still see it goes on."""
+    settings.PARTSTREAM = {"POLL_SECONDS": 0.05}
+    ann = await get_user_model().objects.acreate(username="ann")
+    viewer = ann if is_owner else await sync_to_async(staff)("view_job")
+    other = await sync_to_async(staff)("change_job")
+    job = await sync_to_async(make_job)(owner=ann, state=State.PROGRESS)
+    url = f"/api/operations/{job.pk}/events/"
+    seen: list[asyncio.Queue[Any]] = []
+
+    async def follow(user: Any) -> list[Any]:
+        client = await sync_to_async(client_of)(user)
+        cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
+        asked = subscription(
+            url, headers=[(b"host", b"testserver"), (b"cookie", cookie)]
+        )
+        frames: list[Any] = []
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        seen.append(queue)
+
+        async with open_subscription(asked) as producer:
+            async for frame in producer:
+                frames.append(frame)
+                queue.put_nowait(frame)
+
+        return frames
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        refused = tasks.create_task(follow(viewer))
+        allowed = tasks.create_task(follow(other))
+
+        while len(seen) < 2 or min(queue.qsize() for queue in seen) < 2:
+            await asyncio.sleep(0.01)
+
+        await lose(viewer)
+        await refused
+        assert not allowed.done()
+        await states.jobs().filter(pk=job.pk).aupdate(state=State.CANCELLED, seq=2)
+
+    *_, end = refused.result()
+    assert (end.reason, end.error.wire()["status"]) == ("refused", 404)
+    assert end.error.detail == "There is no job with this id."
+    assert [type(frame).__name__ for frame in refused.result()] == [
+        *("Start", "Progress", "End")
+    ]
+    assert allowed.result()[-1].reason == "complete"
     await sync_to_async(connections.close_all)()
 
 

@@ -17,6 +17,7 @@ from django.test import Client
 from django_partstream.jobs.execute import Pace, run_slice
 from django_partstream.models import Job, JobInput
 from tests.app.models import Contract
+from tests.jobs.work import make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -233,6 +234,30 @@ def test_more_unfinished_jobs_than_a_user_may_have_are_refused(
     run(first)
     assert post(client).status_code == 202
     assert Job.objects.count() == JobInput.objects.count() == 3
+
+
+def test_callers_without_a_name_have_the_quota_of_one_user(
+    client: Client, settings: Any
+) -> None:
+    settings.PARTSTREAM = {"JOBS_PER_USER": 2}
+    # What the project itself has submitted is nobody's request.
+    make_job()
+    first = post(client).json()["task_id"]
+    assert post(Client(REMOTE_ADDR="203.0.113.7")).status_code == 202
+
+    refused = post(Client(REMOTE_ADDR="203.0.113.8"))
+
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "too_many_jobs"
+    assert refused.json()["detail"] == (
+        "Callers who are not signed in have, together, 2 unfinished jobs, which is all "
+        "that one user may have. Wait until one has ended, or cancel one."
+    )
+    client.force_login(get_user_model().objects.create_user("ann"))
+    assert post(client).status_code == 202
+    client.logout()
+    run(first)
+    assert post(client).status_code == 202
 
 
 def test_nobody_slips_past_the_quota_by_asking_at_once(settings: Any) -> None:

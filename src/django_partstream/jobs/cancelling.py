@@ -13,7 +13,7 @@ from django_partstream.models import JobCancel, State
 
 from .crash_points import Point, reached
 from .lock_waits import at_most, is_lock_timeout
-from .table import UNFINISHED, jobs, unlocked
+from .table import SEQ_STEP, UNFINISHED, jobs, unlocked
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -64,7 +64,7 @@ def _cancel(query: QuerySet[Job]) -> int:
         state=State.CANCELLED,
         lease_until=None,
         finished_at=Now(),
-        seq=F("seq") + 1,
+        seq=F("seq") + SEQ_STEP,
     )
 
 

@@ -20,6 +20,7 @@ from django_partstream.models import JobBatch, JobCancel, State
 from . import ledger, observer, states
 from .crash_points import Point, reached
 from .progress import INLINE_ERRORS, INLINE_IDS
+from .table import SEQ_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +171,7 @@ def _advance(
     changes: dict[str, Any] = {
         "cursor": dict(step.cursor),
         "batches": job.batches + 1,
-        "seq": job.seq + 1,
+        "seq": job.seq + SEQ_STEP,
         "attempts": 0,
         "begun": 0,
         "narrowed_to": narrowed_to,

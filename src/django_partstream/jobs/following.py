@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from django_partstream import frames, hub
+from django_partstream.problems import Problem
 
 from . import progress
-from .watching import GONE, watching
+from .watching import GONE, REFUSED, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-__all__ = ("Following", "follow")
+__all__ = ("NOT_THERE", "Following", "follow")
+
+#: What a job is for those who may not see it.
+NOT_THERE = "There is no job with this id."
 
 #: Whoever waits is told; nothing is asked in its place.
 A_DAY = 86400.0
 
 
-def follow(job_id: UUID) -> Following:
+def follow(job_id: UUID, *, viewer: Any = None) -> Following:
     """The frames of a job: `start`, `progress` whenever it moved, `end`.
 
     The row is read after the group was joined, and again every `POLL_SECONDS`: lost
     messages delay a follower, and never mislead it. `seq` never goes down. Ends when
-    the job has, or is gone.
+    the job has, or is gone; and with `refused` when the user whose key is `viewer` has
+    lost the right to see it, which is asked as often as the row is read.
     """
-    return Following(job_id)
+    return Following(job_id, viewer)
 
 
 class Following(AsyncGenerator[frames.Frame]):
     """The frames of one job, for one reader, who may have them pushed."""
 
-    def __init__(self, job_id: UUID) -> None:
-        self._snapshots = _Snapshots()
+    def __init__(self, job_id: UUID, viewer: Any) -> None:
+        self._snapshots = _Snapshots(viewer)
         self._frames = _frames(job_id, self._snapshots)
 
     def push_to(self, push: frames.Push) -> None:
@@ -56,10 +62,11 @@ class Following(AsyncGenerator[frames.Frame]):
 class _Snapshots(hub.Mailbox):
     """Hands on what comes in while the reader waits, except for the last."""
 
-    __slots__ = ("newest", "push", "seen")
+    __slots__ = ("newest", "push", "seen", "viewer")
 
-    def __init__(self) -> None:
+    def __init__(self, viewer: Any) -> None:
         super().__init__()
+        self.viewer = viewer
         self.push: frames.Push | None = None
         #: What the reader was shown, and its `seq`.
         self.newest: Mapping[str, Any] = {}
@@ -76,6 +83,7 @@ class _Snapshots(hub.Mailbox):
     def take(self, message: Mapping[str, Any]) -> hub.Taken:
         if (
             message is GONE
+            or message is REFUSED
             or self.push is None
             or message["state"] in progress.TERMINAL
         ):
@@ -93,6 +101,10 @@ async def _frames(job_id: UUID, snapshots: _Snapshots) -> AsyncGenerator[frames.
 
         async with watching(job_id, snapshots):
             while (current := await snapshots.get(A_DAY)) is not GONE:
+                if current is REFUSED:
+                    yield _refused(snapshots.newest)
+                    return
+
                 if current is not None and snapshots.is_news(current):
                     yield frames.Progress(snapshot=current)
 
@@ -102,10 +114,21 @@ async def _frames(job_id: UUID, snapshots: _Snapshots) -> AsyncGenerator[frames.
                 # It may wait for days.
                 del current
 
-        result = snapshots.newest.get("result", {})
-        yield frames.End(
-            ok=result.get("success_count", 0),
-            failed=result.get("error_count", 0),
-            cursor=None,
-            reason="complete",
-        )
+        yield _end(snapshots.newest)
+
+
+def _end(newest: Mapping[str, Any]) -> frames.End:
+    result = newest.get("result", {})
+
+    return frames.End(
+        ok=result.get("success_count", 0),
+        failed=result.get("error_count", 0),
+        cursor=None,
+        reason="complete",
+    )
+
+
+def _refused(newest: Mapping[str, Any]) -> frames.End:
+    problem = Problem(status=404, code="not_found", detail=NOT_THERE)
+
+    return dataclasses.replace(_end(newest), reason="refused", error=problem)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ("register_work", "submit_work")
 
 MAX_KIND_LENGTH = 100
-#: Kinds of ours begin so.
-OURS = "async_"
 
 Made = TypeVar("Made", bound="Factory")
 
@@ -32,10 +30,10 @@ def register_work(kind: str) -> Callable[[Made], Made]:
     app. A job of a kind that a worker does not know waits for one that does. Raises
     ValueError for a kind that is taken.
     """
-    if not kind or len(kind) > MAX_KIND_LENGTH or kind.startswith(OURS):
+    if not kind or len(kind) > MAX_KIND_LENGTH or kind.startswith(work.OURS):
         raise ValueError(
             f"The kind is {kind!r}; expected a name of at most {MAX_KIND_LENGTH} "
-            f"characters that does not begin with {OURS!r}."
+            f"characters that does not begin with {work.OURS!r}."
         )
 
     def register(factory: Made) -> Made:

@@ -24,6 +24,7 @@ __all__ = (
     "group_of",
     "load",
     "percentage",
+    "seq_of",
     "snapshot",
 )
 
@@ -105,8 +106,13 @@ def snapshot(job: Job) -> dict[str, Any]:
             "errors": sample.get("errors", []),
             "errors_truncated": job.failed > INLINE_ERRORS,
         },
-        "seq": job.seq,
+        "seq": seq_of(job),
     }
+
+
+def seq_of(job: Job) -> int:
+    """The `seq` of its state as it is shown: no two states of a job have the same."""
+    return job.seq + getattr(job, "is_cancelling", False)
 
 
 #: The words of PROTOCOL section 7, which are not translated.

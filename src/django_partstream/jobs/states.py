@@ -23,7 +23,7 @@ from .cancelling import (
     with_cancels,
 )
 from .crash_points import Point, reached
-from .table import UNFINISHED, after, claimable, jobs, locking, unlocked
+from .table import SEQ_STEP, UNFINISHED, after, claimable, jobs, locking, unlocked
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -83,7 +83,7 @@ def claim(job_id: UUID, worker: str) -> Job | None:
                 not_before=None,
                 turn_at=Now(),
                 started_at=Coalesce("started_at", Now()),
-                seq=F("seq") + 1,
+                seq=F("seq") + SEQ_STEP,
                 **suspicion.at_claim(job, died=died),
             )
         )
@@ -134,7 +134,7 @@ def postpone(job: Job, message: str) -> bool:
             lease_until=None,
             not_before=after(POSTPONE_SECONDS),
             dispatched_at=Now(),
-            seq=F("seq") + 1,
+            seq=F("seq") + SEQ_STEP,
         )
     )
 
@@ -145,7 +145,7 @@ def accept(job_id: UUID) -> bool:
     return bool(
         jobs()
         .filter(pk=job_id, state__in=UNFINISHED, not_before__isnull=False)
-        .update(fingerprint="", not_before=None, message="", seq=F("seq") + 1)
+        .update(fingerprint="", not_before=None, message="", seq=F("seq") + SEQ_STEP)
     )
 
 
@@ -157,7 +157,7 @@ def fail(job: Job, message: str) -> bool:
         message=message,
         lease_until=None,
         finished_at=Now(),
-        seq=F("seq") + 1,
+        seq=F("seq") + SEQ_STEP,
     )
     reached(Point.AFTER_FAIL)
 

@@ -19,6 +19,7 @@ from . import inputs, observer, states
 from .crash_points import Point, reached
 from .inputs import PIECE_BYTES, InputReader
 from .queue import get_queue
+from .work import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,9 @@ def submit(
     cannot be reached the job still exists, and a sweeper hands it out later. `cursor`
     is where it starts, if not at the beginning.
 
-    Raises TooManyJobsError where the owner has `JOBS_PER_USER` unfinished ones, and
-    KeyTakenError where there is a job of `once` by now.
+    Raises TooManyJobsError where the owner has `JOBS_PER_USER` unfinished ones, or all
+    callers without a name together have, and KeyTakenError where there is a job of
+    `once` by now.
     """
     using = states.jobs().db
     job = Job(
@@ -92,7 +94,7 @@ def submit(
         with transaction.atomic(using=using):
             _take_turns(owner, using)
             _insert(job, using)
-            _check_quota(owner)
+            _check_quota(job)
             reached(Point.ROW_WRITTEN)
 
             if stream is not None:
@@ -157,16 +159,24 @@ def _take_turns(owner: Any, using: str) -> None:
     )
 
 
-def _check_quota(owner: Any) -> None:
-    if owner is None:
-        return
+def _check_quota(job: Job) -> None:
+    """Callers without a name are one user: an address is no name, and is forged."""
+    unfinished = states.jobs().filter(owner=job.owner, state__in=UNFINISHED)
+    whose = "You have"
+
+    if job.owner is None:
+        # Work of the project's own, which nobody asked for, is not counted.
+        if not job.kind.startswith(OURS):
+            return
+
+        unfinished = unfinished.filter(kind__startswith=OURS)
+        whose = "Callers who are not signed in have, together,"
 
     limit = conf.current().jobs_per_user
-    count = states.jobs().filter(owner=owner, state__in=UNFINISHED).count()
 
-    if count > limit:
+    if unfinished.count() > limit:
         raise TooManyJobsError(
-            f"You have {limit} unfinished jobs, which is all that one user may have. "
+            f"{whose} {limit} unfinished jobs, which is all that one user may have. "
             "Wait until one has ended, or cancel one.",
             extra={"limit": limit},
         )

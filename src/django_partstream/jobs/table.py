@@ -14,9 +14,21 @@ from django_partstream.models import Job, State
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ("UNFINISHED", "after", "claimable", "jobs", "locking", "unlocked")
+__all__ = (
+    "SEQ_STEP",
+    "UNFINISHED",
+    "after",
+    "claimable",
+    "jobs",
+    "locking",
+    "unlocked",
+)
 
 UNFINISHED = (State.PENDING, State.PROGRESS)
+
+#: By how much a change of the row raises its `seq`. The number between is that of a
+#: job that is being cancelled: word of it is left beside a row that a batch holds.
+SEQ_STEP = 2
 
 
 def jobs() -> models.QuerySet[Job]:

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from django_partstream import conf, offload
 
-from . import progress, states
+from . import progress, states, viewers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from uuid import UUID
 
-__all__ = ("GONE", "Follower", "watching")
+__all__ = ("GONE", "REFUSED", "Follower", "watching")
 
 logger = logging.getLogger(__name__)
 
 #: In the place of a snapshot: there is no such job any more.
 GONE: Final[Mapping[str, Any]] = {}
+#: The follower may not see it any more.
+REFUSED: Final[Mapping[str, Any]] = {}
 
 #: Jobs in one query; databases have a limit for parameters.
 QUERY_JOBS = 500
@@ -38,6 +40,8 @@ class Follower(Protocol):
 
     #: The `seq` of the newest one that it was shown.
     seen: int
+    #: The key of the user who follows; None where nobody is to be asked.
+    viewer: Any
 
     def put(self, message: Mapping[str, Any], /) -> None: ...
 
@@ -45,7 +49,8 @@ class Follower(Protocol):
 @contextlib.asynccontextmanager
 async def watching(job_id: UUID, follower: Follower) -> AsyncIterator[None]:
     """Give the follower the job's snapshot soon, and whenever it is found to be newer
-    than what it was shown; `GONE` where there is none."""
+    than what it was shown; `GONE` where there is none, and `REFUSED` soon after its
+    viewer has lost the right to see it."""
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
 
@@ -104,6 +109,7 @@ class _Watch:
                 await self._read(asked)
 
             await self._read(tuple(self.followers))
+            await self._ask_again()
 
     async def _is_asked(self, ends_at: float) -> bool:
         try:
@@ -134,6 +140,34 @@ class _Watch:
             for follower in tuple(self.followers.get(job_id, ())):
                 follower.put(snapshot)
 
+    async def _ask_again(self) -> None:
+        """Let go of those who may not see any more what they follow."""
+        asked = {
+            (job_id, follower.viewer)
+            for job_id, followers in self.followers.items()
+            for follower in followers
+            if follower.viewer is not None
+        }
+
+        try:
+            refused = await offload.run_sync(_refused, tuple(asked)) if asked else ()
+        except Exception as error:
+            logger.warning("the viewers of jobs cannot be read: %r", error)
+            return
+
+        for job_id, viewer in refused:
+            for follower in tuple(self.followers.get(job_id, ())):
+                if follower.viewer == viewer:
+                    follower.put(REFUSED)
+
+
+def _refused(asked: Sequence[tuple[UUID, Any]]) -> set[tuple[UUID, Any]]:
+    return {
+        pair
+        for start in range(0, len(asked), QUERY_JOBS)
+        for pair in viewers.no_longer(asked[start : start + QUERY_JOBS])
+    }
+
 
 def _news(seen: Mapping[UUID, int]) -> dict[UUID, Mapping[str, Any]]:
     """The snapshots of those jobs that have moved on, and who is gone."""
@@ -142,8 +176,8 @@ def _news(seen: Mapping[UUID, int]) -> dict[UUID, Mapping[str, Any]]:
 
     for start in range(0, len(job_ids), QUERY_JOBS):
         some = job_ids[start : start + QUERY_JOBS]
-        rows = states.jobs().filter(pk__in=some)
-        found = dict(rows.values_list("pk", "seq"))
+        rows = states.with_cancels(states.jobs().filter(pk__in=some).only("seq"))
+        found = {job.pk: progress.seq_of(job) for job in rows}
         news |= {job_id: GONE for job_id in some if job_id not in found}
         moved = [job_id for job_id, seq in found.items() if seq > seen[job_id]]
 

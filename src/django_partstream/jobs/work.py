@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from django_partstream.models import Job
 
 __all__ = (
+    "OURS",
     "Budget",
     "SkippingWork",
     "Step",
@@ -22,6 +23,10 @@ __all__ = (
     "register",
     "work_of",
 )
+
+
+#: Kinds of ours, which requests make jobs of, begin so.
+OURS = "async_"
 
 
 class WorkRefusedError(Exception):

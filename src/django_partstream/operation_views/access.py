@@ -8,6 +8,8 @@ from rest_framework.exceptions import PermissionDenied
 
 from django_partstream.errors import NotFoundError
 from django_partstream.jobs import states
+from django_partstream.jobs.following import NOT_THERE
+from django_partstream.jobs.viewers import CHANGE, VIEW, may
 from django_partstream.owners import is_stored
 from django_partstream.responses import ProblemMixin
 
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
     from django_partstream.models import Job
 
 __all__ = ("CHANGE", "VIEW", "OperationView")
-
-#: The permissions by which staff sees, and cancels or retries, anybody's job.
-VIEW = "partstream.view_job"
-CHANGE = "partstream.change_job"
 
 
 class OperationView(ProblemMixin):
@@ -43,7 +41,7 @@ class OperationView(ProblemMixin):
         job = self.get_queryset().filter(pk=job_id).first()
 
         if job is None or not self._may(job, VIEW, CHANGE):
-            raise NotFoundError("There is no job with this id.")
+            raise NotFoundError(NOT_THERE)
 
         return job
 
@@ -63,11 +61,12 @@ class OperationView(ProblemMixin):
         if job.owner_id is None:
             return True
 
-        if not is_stored(user):
-            return False
+        return is_stored(user) and may(user, job.owner_id, *permissions)
 
-        return job.owner_id == user.pk or _has_one(user, permissions)
+    @property
+    def viewer(self) -> Any:
+        """The key of the caller, who is asked about again; None where a job is seen by
+        whoever holds its id."""
+        user = self.request.user
 
-
-def _has_one(user: Any, permissions: tuple[str, ...]) -> bool:
-    return getattr(user, "is_staff", False) and any(map(user.has_perm, permissions))
+        return user.pk if is_stored(user) else None

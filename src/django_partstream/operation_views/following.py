@@ -36,7 +36,9 @@ class OperationEventsView(StreamableView, OperationView):
             return self.done_response()
 
         if self.wants_stream(request):
-            return self.stream_response(request, following.follow(job.pk))
+            return self.stream_response(
+                request, following.follow(job.pk, viewer=self.viewer)
+            )
 
         self.as_page(request)
 

@@ -106,10 +106,7 @@ def _has_ended(job: Job) -> bool:
 
 
 def _etag(job: Job) -> str:
-    # Word that it is to be cancelled is left beside the row, and moves no `seq`.
-    asked = ".cancelling" if getattr(job, "is_cancelling", False) else ""
-
-    return f'"{job.seq}{asked}"'
+    return f'"{progress.seq_of(job)}"'
 
 
 def _is_known(job: Job, etags: str) -> bool:
