@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from .bulk.operation import operation_on
 from .bulk.outcome import Kind, Outcome, RowError
 from .bulk.outcomes import Outcomes
 from .bulk.verb import Verb
-from .bulk_steps import BatchSize, step_of
+from .bulk_steps import BatchSize, Supply, step_of
 from .envelope import Envelope
 from .errors import NotFoundError
 from .job_rows import JobRows
@@ -34,9 +33,11 @@ from .jobs.work import (
 from .target import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
+    from .bulk.block import Block
     from .bulk.pipeline import Target
+    from .bulk.stretch import Stretch
     from .models import Job
 
 __all__ = ("BulkWork", "kind_of", "view_of")
@@ -69,7 +70,7 @@ class BulkWork:
 
         self.using = target.using
         self._size = BatchSize(job.rate)
-        self._read: Iterator[tuple[rows.Row, rows.Position]] | None = None
+        self._supply: Supply | None = None
         self._position: rows.Position | None = None
 
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
@@ -78,9 +79,11 @@ class BulkWork:
 
     def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
         position = rows.Position.from_dict(cursor)
-        row, position = next(self._rows_after(position))
+        stretch = self._rows_after(position).take(1)
+        assert stretch is not None  # else nothing could have been raised
+        row, position = stretch.block[0], stretch.end(0)
         outcome = Outcome(
-            row=row.number,
+            row=position.row,
             line=row.line,
             kind=Kind.FAILED,
             errors=(RowError("", code, detail),),
@@ -92,31 +95,27 @@ class BulkWork:
 
     def _step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         position = rows.Position.from_dict(cursor)
-        read = self._rows_after(position)
+        supply = self._rows_after(position)
         parts: list[Outcomes] = []
         count = 0
         malformed: set[int] = set()
         left = budget.failures
-        done = False
+        done = supply.is_over
 
         while not (done or (count and budget.spent)):
-            size = self._size.next(budget, count)
-            batch = list(itertools.islice(read, size))
-            done = len(batch) < size
+            stretch = supply.take(self._size.next(budget, count))
+            assert stretch is not None  # it is not over
+            began = time.monotonic()
+            found = self._numbered(self._run(stretch.block, left), stretch)
+            self._size.took(len(found), time.monotonic() - began)
+            parts.append(found)
+            count += len(found)
+            malformed.update(stretch.end(i).row for i in stretch.block.errors)
+            position = stretch.end(len(found) - 1)
+            done = supply.is_over and len(found) == len(stretch)
+            reached(Point.WITHIN_STEP)
 
-            if batch:
-                began = time.monotonic()
-                given = [row for row, _ in batch]
-                found = self._numbered(self._run(given, left), given)
-                self._size.took(len(found), time.monotonic() - began)
-                parts.append(found)
-                count += len(found)
-                malformed.update(row.number for row, _ in batch if row.errors)
-                position = batch[len(found) - 1][1]
-                done = done and len(found) == len(batch)
-                reached(Point.WITHIN_STEP)
-
-            if left is not None and batch:
+            if left is not None:
                 left -= len(found.failed)
 
                 if left < 0:
@@ -132,20 +131,18 @@ class BulkWork:
 
         return step_of(Outcomes.joined(parts), position, malformed, done=done)
 
-    def _rows_after(
-        self, position: rows.Position
-    ) -> Iterator[tuple[rows.Row, rows.Position]]:
+    def _rows_after(self, position: rows.Position) -> Supply:
         # Where the last step ended, reading goes on; elsewhere, after a step that was
         # undone, it begins again.
-        if self._read is None or position != self._position:
-            self._read = self._rows.after(position)
+        if self._supply is None or position != self._position:
+            self._supply = Supply(self._rows.reader(position))
 
         # Until the step has come to its end, nobody knows where it stands.
         self._position = None
 
-        return self._read
+        return self._supply
 
-    def _run(self, batch: Sequence[rows.Row], left: int | None) -> Outcomes:
+    def _run(self, batch: Block, left: int | None) -> Outcomes:
         """The outcomes of these rows, up to the one whose failure is too many."""
         if left is None:
             return self._operation.run(batch)
@@ -161,17 +158,17 @@ class BulkWork:
             # Undone, with the rows behind it.
             raise _TooManyError
 
-        return self._operation.run(batch[: failed[left]])
+        return self._operation.run(batch.part(0, failed[left]))
 
-    def _numbered(self, found: Outcomes, given: Sequence[rows.Row]) -> Outcomes:
+    def _numbered(self, found: Outcomes, stretch: Stretch) -> Outcomes:
         """The outcomes under the numbers of their rows, which in a retry do not follow
         each other."""
         if not self._rows.kept:
             return found
 
         return Outcomes.of(
-            dataclasses.replace(outcome, row=row.number, line=row.line)
-            for outcome, row in zip(found, given, strict=False)
+            dataclasses.replace(outcome, row=stretch.end(index).row)
+            for index, outcome in enumerate(found)
         )
 
     def _check_end(self, position: rows.Position) -> None:

@@ -12,12 +12,14 @@ import orjson
 from .bulk import rows
 from .bulk.outcome import RowError
 from .bulk.row import Position, Row
+from .bulk.stretch import RowReader
 from .jobs import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from .bulk.stretch import Reader
     from .jobs.inputs import Input
     from .models import Job
 
@@ -62,6 +64,16 @@ class JobRows:
             return _kept(stream, position)
 
         return rows.read(stream, self.dialect, position)
+
+    def reader(self, position: Position) -> Reader:
+        """What reads the same rows together. In a retry their numbers, which do not
+        follow each other, are those of their positions alone."""
+        stream = self.input.open(position.offset)
+
+        if self.kept:
+            return RowReader(_kept(stream, position))
+
+        return rows.reader(stream, self.dialect, position)
 
 
 def kept_line(failure: dict[str, Any]) -> bytes:

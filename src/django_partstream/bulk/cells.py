@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from django.utils.datastructures import MultiValueDict
 from rest_framework.fields import Field, empty
 
+from .columnar import Columnar
+from .compiled.reading import ABSENT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,6 +62,42 @@ class Cells:
                 data[name] = value
 
         return data
+
+    def columns(self, rows: Columnar, *, skips_empty: bool = False) -> Columnar:
+        """The same of many rows; with `skips_empty`, of cells that say something."""
+        columns = {
+            name: self._column(name, cells, skips_empty=skips_empty)
+            for name, cells in rows.columns.items()
+        }
+
+        return Columnar(columns, len(rows))
+
+    def _column(self, name: str, cells: list[Any], *, skips_empty: bool) -> list[Any]:
+        said: dict[Any, Any] = dict.fromkeys(self._null_values)
+
+        if skips_empty:
+            said[""] = ABSENT
+        elif "" not in said and name in self._blanks:
+            blank = self._blanks[name]
+            said[""] = ABSENT if blank is empty else blank
+
+        if name in self._readers:
+            field = self._readers[name]
+
+            return [
+                said[cell]
+                if cell in said
+                else ABSENT
+                if cell is ABSENT or (value := _form_value(field, cell)) is empty
+                else value
+                for cell in cells
+            ]
+
+        if said.keys().isdisjoint(cells):
+            return cells
+
+        # A cell that stands for itself, as most do.
+        return [*map(said.get, cells, cells)]
 
 
 def _form_value(field: Any, cell: str) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .decoding import Lines, Readable
 
-__all__ = ("open_csv", "read_csv")
+__all__ = ("dialect_of", "is_blank", "ragged", "read_csv", "records")
 
 #: In order of preference.
 DELIMITERS = (",", ";", "\t", "|")
@@ -45,24 +45,21 @@ BEGINNINGS = (
 )
 
 
-def open_csv(
+def dialect_of(
     head: bytes,
-    stream: Readable,
+    lines: Lines,
+    pulled: Iterator[str],
     *,
     encoding: str,
-    offset: int,
     known: Sequence[str],
     required: Sequence[str],
-) -> tuple[Dialect, Iterator[tuple[Row, Position]]]:
-    """The dialect of a stream that begins with `head`, and its rows.
+) -> Dialect:
+    """The dialect of a file that begins with `head`, of whose lines the first are
+    read.
 
     Raises EmptyUploadError, NotCSVError and ColumnsError.
     """
     _check_beginning(head, encoding)
-    lines = decoding.Lines(
-        decoding.Prefixed(head, stream), encoding, offset=offset, number=0
-    )
-    pulled = iter(lines)
 
     try:
         header = next((line for line in pulled if line.strip()), None)
@@ -76,7 +73,8 @@ def open_csv(
 
     delimiter, names = _header(header, known)
     _check_columns(names, known, required)
-    dialect = Dialect(
+
+    return Dialect(
         format="csv",
         encoding=encoding,
         delimiter=delimiter,
@@ -84,8 +82,6 @@ def open_csv(
         start=lines.offset,
         line=lines.number,
     )
-
-    return dialect, _records(lines, pulled, dialect, 0)
 
 
 def read_csv(
@@ -96,7 +92,7 @@ def read_csv(
         stream, dialect.encoding, offset=position.offset, number=position.line
     )
 
-    return _records(lines, iter(lines), dialect, position.row)
+    return records(lines, iter(lines), dialect, position.row)
 
 
 def _check_beginning(head: bytes, encoding: str) -> None:
@@ -179,9 +175,15 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, _clipped(names))) + more
 
 
-def _records(
+def is_blank(cells: Sequence[str], width: int) -> bool:
+    """Whether the record of a line says nothing and is no row."""
+    return not cells or (width > 1 and len(cells) == 1 and not cells[0].strip())
+
+
+def records(
     lines: Lines, pulled: Iterator[str], dialect: Dialect, number: int
 ) -> Iterator[tuple[Row, Position]]:
+    """The rows that these lines have after the row of this number."""
     # The stdlib's limit is per process and would be met in the middle of a record;
     # ours are checked here. Somebody else may have lowered it since.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
@@ -210,13 +212,13 @@ def _records(
                 number + 1, line, f"The record is longer than {MAX_RECORD_BYTES} bytes"
             ) from error
 
-        if not cells or (width > 1 and len(cells) == 1 and not cells[0].strip()):
+        if is_blank(cells, width):
             continue
 
         number += 1
 
         if len(cells) != width and not errors:
-            errors = (_ragged(width, len(cells)),)
+            errors = (ragged(width, len(cells)),)
 
         data = dict(zip(columns, cells, strict=False))
         errors += _cell_errors(lines, data)
@@ -243,7 +245,8 @@ def _leniently(lines: Sequence[str], delimiter: str) -> list[str]:
     return next(csv.reader(lines, delimiter=delimiter), [])
 
 
-def _ragged(expected: int, found: int) -> RowError:
+def ragged(expected: int, found: int) -> RowError:
+    """What is wrong with a record that has too many or too few cells."""
     cells = "1 cell" if expected == 1 else f"{expected} cells"
 
     return RowError("", "ragged_row", f"Expected {cells}, found {found}.")

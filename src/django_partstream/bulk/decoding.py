@@ -11,10 +11,12 @@ from django_partstream.errors import UndecodableError, UnsupportedMediaError
 from .row import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = (
     "BLOCK_BYTES",
+    "WIDE",
+    "ByteLines",
     "Decoder",
     "Lines",
     "Prefixed",
@@ -148,6 +150,68 @@ class Decoder:
         return text
 
 
+class ByteLines:
+    r"""The physical lines of a stream in bytes, each with its end: `\n`, `\r` or
+    `\r\n`; one by one, or many at once."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._next = 0
+        #: The line that goes on in the next block.
+        self._pending = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises RecordTooLongError in place of a line that is longer than a record."""
+        while self._next < len(self._lines) or self._fill():
+            self._next += 1
+            yield self._lines[self._next - 1]
+
+        if self._pending:
+            raise RecordTooLongError
+
+    def take(self, count: int, size: int) -> list[bytes]:
+        """So many lines, or fewer: those of about `size` bytes; none at the end, and
+        before a line that is longer than a record."""
+        lines: list[bytes] = []
+
+        while len(lines) < count and size > 0:
+            if self._next == len(self._lines) and not self._fill():
+                break
+
+            some = self._lines[self._next : self._next + count - len(lines)]
+            self._next += len(some)
+            size -= sum(map(len, some))
+            lines += some
+
+        return lines
+
+    def put_back(self, lines: Sequence[bytes]) -> None:
+        """The last of those that were taken."""
+        self._lines[: self._next] = lines
+        self._next = 0
+
+    def _fill(self) -> bool:
+        """Read on; whether there are more lines."""
+        self._lines.clear()
+        self._next = 0
+
+        while not self._lines and len(self._pending) <= MAX_RECORD_BYTES:
+            block = self._stream.read(BLOCK_BYTES)
+            self._lines = (self._pending + block).splitlines(keepends=True)
+            self._pending = b""
+
+            if not block:
+                break
+
+            # A line goes on in the next block unless it ended with \n: after a \r the
+            # \n of the same end may follow.
+            if not self._lines[-1].endswith(b"\n"):
+                self._pending = self._lines.pop()
+
+        return bool(self._lines)
+
+
 class Lines:
     r"""The physical lines of a stream, each with its end: `\n`, `\r` or `\r\n`.
 
@@ -157,7 +221,12 @@ class Lines:
     """
 
     def __init__(
-        self, stream: Readable, encoding: str, *, offset: int, number: int
+        self,
+        stream: Readable | ByteLines,
+        encoding: str,
+        *,
+        offset: int,
+        number: int,
     ) -> None:
         self._stream = stream
         self._encoding = encoding
@@ -192,7 +261,10 @@ class Lines:
 
     def _narrow(self) -> Iterator[tuple[str, int]]:
         """Encodings in which the bytes of a line end are nothing else."""
-        for line in self._byte_lines():
+        stream = self._stream
+        lines = stream if isinstance(stream, ByteLines) else ByteLines(stream)
+
+        for line in lines:
             try:
                 text = line.decode(self._encoding)
             except UnicodeDecodeError as error:
@@ -202,29 +274,15 @@ class Lines:
 
             yield text, len(line)
 
-    def _byte_lines(self) -> Iterator[bytes]:
-        pending = b""
-
-        while block := self._stream.read(BLOCK_BYTES):
-            lines = (pending + block).splitlines(keepends=True)
-            # A line goes on in the next block unless it ended with \n: after a \r the
-            # \n of the same end may follow.
-            pending = b"" if lines[-1].endswith(b"\n") else lines.pop()
-            yield from lines
-
-            if len(pending) > MAX_RECORD_BYTES:
-                raise RecordTooLongError
-
-        if pending:
-            yield pending
-
     def _wide(self) -> Iterator[tuple[str, int]]:
+        stream = self._stream
+        assert not isinstance(stream, ByteLines)  # a line's end is several bytes
         decoder = Decoder(self._encoding, offset=self.offset, line=self.number)
         pending = ""
         block = b"more"
 
         while block:
-            block = self._stream.read(BLOCK_BYTES)
+            block = stream.read(BLOCK_BYTES)
             text = pending + decoder.decode(block)
             lines = io.StringIO(text, newline="").readlines()
             keep = block and lines and not lines[-1].endswith("\n")

@@ -15,6 +15,7 @@ from rest_framework.relations import PrimaryKeyRelatedField
 from django_partstream.errors import UniqueFieldsError
 
 from . import columns as cols
+from .columnar import members
 from .compiled.reading import Absent, Unsure
 from .compiled.unique import identities
 from .outcome import RowError, row_errors
@@ -204,7 +205,7 @@ class KeyReader:
             return [*map(self._known.get, range(len(rows)))]
 
         (name,), (column,) = self._fields.names, self._fields.columns
-        found = [row.get(name) if type(row) is dict else None for row in rows]
+        found = members(rows, name)
 
         if type(column) in STOCK_KEYS:
             return [(value,) if type(value) is int else None for value in found]

@@ -21,6 +21,7 @@ from . import keys
 from .batch import Batch
 from .block import Block
 from .cells import Cells
+from .columnar import Columnar
 from .effects import per_row_reason
 from .entry import Entry, Target
 from .one_by_one import OneByOne
@@ -151,11 +152,17 @@ class Upsert:
             return Outcomes.of([])
 
         block = Block.of(rows)
-        data = [self._data(value) for value in block.values]
-        outcomes = self._write(block, data)
+        outcomes = self._write(block, self._given(block.values))
         tell(self._target, outcomes)
 
         return outcomes
+
+    def _given(self, values: Sequence[Any]) -> Sequence[Any]:
+        if self._cells is not None and isinstance(values, Columnar):
+            # What a PATCH has no word for, it leaves alone.
+            return self._cells.columns(values, skips_empty=self.verb is Verb.UPDATE)
+
+        return [self._data(value) for value in values]
 
     def _data(self, value: Any) -> Any:
         if self._cells is None or not isinstance(value, dict):

@@ -19,6 +19,8 @@ from rest_framework.relations import (
     SlugRelatedField,
 )
 
+from .columnar import members
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -114,7 +116,7 @@ class Relating:
         return queryset, not read and not _leaves_traces(self.field.parent)
 
     def _plain(self, rows: Sequence[Any]) -> set[tuple[type, Any]]:
-        cells = [row.get(self.name) for row in rows if isinstance(row, dict)]
+        cells = members(rows, self.name)
 
         if self.is_many:
             cells = [item for cell in cells if type(cell) is list for item in cell]

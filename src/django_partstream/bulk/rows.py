@@ -7,7 +7,6 @@ of it; what they mean is for the pipeline.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, BinaryIO
 
 from django_partstream.errors import (
@@ -18,7 +17,8 @@ from django_partstream.errors import (
 
 from . import decoding
 from .block import Block
-from .csv_rows import open_csv, read_csv
+from .csv_blocks import CSVReader, open_csv
+from .csv_rows import read_csv
 from .json_rows import json_blocks, open_json, read_json
 from .ndjson_rows import open_ndjson, read_ndjson
 from .row import (
@@ -30,6 +30,7 @@ from .row import (
     Position,
     Row,
 )
+from .stretch import Reader, RowReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,10 +46,12 @@ __all__ = (
     "Dialect",
     "Inspection",
     "Position",
+    "Reader",
     "Row",
     "blocks",
     "inspect",
     "read",
+    "reader",
 )
 
 #: The last is what Windows browsers call CSV.
@@ -96,9 +99,9 @@ def inspect(
         )
     elif content_type in NDJSON_TYPES:
         dialect, rows = open_ndjson(head, stream, encoding=encoding, offset=offset)
-        found = _in_blocks(rows, size)
+        found = _in_blocks(RowReader(rows), size)
     else:
-        dialect, rows = open_csv(
+        dialect, reader = open_csv(
             head,
             stream,
             encoding=encoding,
@@ -106,7 +109,7 @@ def inspect(
             known=known,
             required=required,
         )
-        found = _in_blocks(rows, size)
+        found = _in_blocks(reader, size)
 
     count = 0
     kept: list[Block] | None = []
@@ -129,11 +132,9 @@ def inspect(
     )
 
 
-def _in_blocks(
-    rows: Iterator[tuple[Row, Position]], size: int
-) -> Iterator[tuple[Block, Position]]:
-    while some := [*itertools.islice(rows, size)]:
-        yield Block.of([row for row, _ in some]), some[-1][1]
+def _in_blocks(reader: Reader, size: int) -> Iterator[tuple[Block, Position]]:
+    while some := reader.take(size):
+        yield some.block, some.end(len(some) - 1)
 
 
 def read(
@@ -164,7 +165,19 @@ def blocks(
 
         return
 
-    yield from _in_blocks(read(stream, dialect, position), size)
+    yield from _in_blocks(reader(stream, dialect, position), size)
+
+
+def reader(
+    stream: BinaryIO, dialect: Dialect, position: Position | None = None
+) -> Reader:
+    """What reads the same rows together, with the position after each."""
+    if dialect.format != "csv" or dialect.encoding in decoding.WIDE:
+        return RowReader(read(stream, dialect, position))
+
+    position = _started(stream, dialect, position)
+
+    return CSVReader(decoding.ByteLines(stream), dialect, position)
 
 
 def _started(stream: BinaryIO, dialect: Dialect, position: Position | None) -> Position:

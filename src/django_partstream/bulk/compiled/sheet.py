@@ -5,11 +5,13 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from django_partstream.bulk.columnar import Columnar
+
 from .reading import ABSENT, UNSURE, Absent, Unsure, read
 from .shape import Blank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .reading import Reading
     from .shape import FieldShape, Shape
@@ -39,7 +41,11 @@ class Sheet:
         self._columns: dict[str, list[Any]] = {}
         self._unsure: dict[str, frozenset[int]] = {}
 
-        if like is None:
+        if isinstance(rows, Columnar):
+            self.strange: frozenset[int] = frozenset()
+            self._rows: Sequence[Any] = rows
+            self._whole: Mapping[str, Sequence[Any]] | None = rows.columns
+        elif like is None:
             is_plain = {*map(type, rows)} <= {dict}
             #: The places of rows that only the serializer itself can judge.
             self.strange = (
@@ -89,7 +95,7 @@ class Sheet:
             return [UNSURE] * len(self._rows)
 
         if reading is None:
-            return [UNSURE if name in row else ABSENT for row in self._rows]
+            return [c if c is ABSENT else UNSURE for c in self._cells(name)]
 
         return read(reading, self._cells(name))
 
