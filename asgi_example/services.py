@@ -19,7 +19,7 @@ from asgi_example.ports import HOST, free_port
 from asgi_example.processes import Process, Site, first_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ("MariaDB", "PostgreSQL", "Redis", "mariadb", "postgresql", "redis")
@@ -94,8 +94,12 @@ class MariaDB:
 
 
 @contextlib.contextmanager
-def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
+def postgresql(
+    *, durable: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[PostgreSQL]:
     """A PostgreSQL server; unless `durable` it never waits for the disk.
+
+    `settings` are added to those of its configuration.
 
     Raises MissingError where it is not installed, StartError with the end of its
     log where it does not start.
@@ -121,11 +125,12 @@ def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
         setup.finish(seconds=START_SECONDS)
 
         port = free_port()
-        settings = {
+        given = {
             "listen_addresses": HOST,
             "port": port,
             "unix_socket_directories": "",
             **({} if durable else FORGETFUL),
+            **(settings or {}),
         }
         process = site.start(
             "postgresql",
@@ -135,7 +140,7 @@ def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
                 data,
                 *(
                     item
-                    for key, value in settings.items()
+                    for key, value in given.items()
                     for item in ("-c", f"{key}={value}")
                 ),
             ],

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from asgi_example import programs
 
 from . import projects
+from .link import slow_link
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import Meter
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ("measure",)
 
-#: Of the line: bytes per second, and milliseconds there and back.
-THROUGHPUT, LATENCY = 1_500_000 / 8, 150
+#: Of the line: bytes per second, and seconds there and back.
+RATE, ROUND_TRIP = 1_500_000 / 8, 0.15
 TAKES: dict[str, tuple[Kind, str]] = {
     "plain DRF, one answer": ("peer", "plain"),
     "ours, NDJSON": ("ours", "stream"),
@@ -30,18 +32,21 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 def measure(scale: Scale) -> list[Figure]:
     chromium = programs.find_chromium()
 
-    # It is left out where there is no browser.
     if chromium is None:
-        return []
+        raise programs.MissingError("There is no Chromium here, nor Chrome.")
 
     first: dict[str, list[float]] = {name: [] for name in TAKES}
     last: dict[str, list[float]] = {name: [] for name in TAKES}
 
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(projects.postgresql())
+        database = stack.enter_context(projects.postgresql(counted=True))
         server = stack.enter_context(serve("ours:application", environment=database))
-        page = stack.enter_context(_page(str(chromium), server.port))
-        takes = {name: _take(page, way) for name, (_, way) in TAKES.items()}
+        line = slow_link(server.port, round_trip=ROUND_TRIP, rate=RATE)
+        page = stack.enter_context(_page(str(chromium), stack.enter_context(line)))
+        meters = {name: Meter(server, database=database) for name in TAKES}
+        takes = {
+            name: meters[name](_take(page, way)) for name, (_, way) in TAKES.items()
+        }
 
         for take in takes.values():
             take()
@@ -51,25 +56,37 @@ def measure(scale: Scale) -> list[Figure]:
             last[name].append(done)
 
     note = (
-        "Chromium, on a line of 1.5 Mbit/s and 150 ms; a connection that is kept. Six "
-        "parts of 0.2 s each and 300 rows, from the click until the frame in which a "
-        "part is painted. The plain view makes them one after the other."
+        "Chromium, through a link of 1.5 Mbit/s each way and 150 ms there and back; a "
+        "connection that is kept. Six parts of 0.2 s each and 300 rows, about 110 kB "
+        "together, from the click until the frame in which a part is painted. The "
+        "plain view makes them one after the other; nothing is compressed."
     )
 
     return [
-        _figure("browser-first", "the first part is painted", note, first),
-        _figure("browser-last", "all parts are painted", note, last),
+        _figure("browser-first", "the first part is painted", note, first, {}),
+        _figure("browser-last", "all parts are painted", note, last, meters),
     ]
 
 
-def _figure(name: str, what: str, note: str, values: dict[str, list[float]]) -> Figure:
+def _figure(
+    name: str,
+    what: str,
+    note: str,
+    values: dict[str, list[float]],
+    meters: dict[str, Meter],
+) -> Figure:
     return Figure(
         name=name,
         title=f"In the browser, from the click until {what}",
         unit="ms",
         note=note,
         series=[
-            Series(label=label, kind=TAKES[label][0], values=of)
+            Series(
+                label=label,
+                kind=TAKES[label][0],
+                values=of,
+                costs=meters[label].costs(len(of)) if label in meters else {},
+            )
             for label, of in values.items()
         ],
     )
@@ -87,15 +104,6 @@ def _page(chromium: str, port: int) -> Iterator[Page]:
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/page/")
         page.wait_for_function("window.ready")
-        page.context.new_cdp_session(page).send(
-            "Network.emulateNetworkConditions",
-            {
-                "offline": False,
-                "latency": LATENCY,
-                "downloadThroughput": THROUGHPUT,
-                "uploadThroughput": THROUGHPUT,
-            },
-        )
         yield page
         browser.close()
 

@@ -15,6 +15,7 @@ from .apps.ledger import payloads
 from .bulk_asking import MINIMAL, Ask, Asker, Take, payload
 from .bulk_peers import installed
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import COSTS
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ ROUNDS = 5
 SINGLES = 200
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> Iterator[Figure]:
     peers, missing = installed()
     left_out = "".join(f" Left out: {name}: {why}." for name, why in missing.items())
-    figures: list[Figure] = []
 
     for vendor in DATABASES:
         with _Site.open(vendor, peers) as site:
@@ -76,11 +76,9 @@ def measure(scale: Scale) -> list[Figure]:
 
                 for operation in operations:
                     cell = _Cell(site, operation, table, rows)
-                    figures.append(cell.figure(scale, left_out, with_slow=slow))
+                    yield cell.figure(scale, left_out, with_slow=slow)
 
-            figures += _extras(site, scale)
-
-    return figures
+            yield from _extras(site, scale)
 
 
 def _is_measured(rows: int, scale: Scale) -> bool:
@@ -123,7 +121,8 @@ class _Site:
                                 "ledger_site:application",
                                 environment={**database, **more},
                             )
-                        )
+                        ),
+                        database,
                     )
                 )
                 for name, more in environments.items()
@@ -136,9 +135,8 @@ class _Site:
 
     def floor(self, how: str, table: str, rows: int) -> Take:
         query = f"how={how}&table={table}&count={rows}"
-        answer = self.askers["floor"].get(f"/floor/store/?{query}")
 
-        return Take(seconds=answer["seconds"], cpu=answer["cpu"])
+        return self.askers["floor"].floor(f"/floor/store/?{query}")
 
 
 def _path(peer: Peer) -> str:
@@ -165,44 +163,38 @@ class _Cell:
         ):
             taken[name].append(take)
 
-        statements = {
-            name: self._fresh(take, counting=True)().statements
-            for name, take in takes.items()
-            if kinds[name] != "floor"
-        }
-
         return Figure(
             name=f"bulk-{self.site.vendor}-{self.table}-{self.operation}-{self.rows}",
             title=f"{DATABASES[self.site.vendor]}: {self.operation} "
             f"{self.rows:,} {self.table}",
             unit="ms",
             goal=GOALS[self.operation] if self.rows == 10_000 else "",
-            note=f"{NOTES[self.operation]} {_costs(taken, statements)}{left_out}",
+            note=f"{NOTES[self.operation]}{left_out}",
             series=[
                 Series(
                     label=name,
                     kind=kinds[name],
                     values=[take.seconds * 1e3 for take in of_one],
+                    costs=_costs(of_one),
+                    statements=of_one[-1].statements,
                 )
                 for name, of_one in taken.items()
             ],
         )
 
-    def _fresh(
-        self, take: Callable[[bool], Take], *, counting: bool = False
-    ) -> Callable[[], Take]:
+    def _fresh(self, take: Callable[[], Take]) -> Callable[[], Take]:
         def run() -> Take:
             self.site.reset(self.table, self.rows, STORED[self.operation])
 
-            return take(counting)
+            return take()
 
         return run
 
     def _takes(
         self, *, with_slow: bool
-    ) -> tuple[dict[str, Callable[[bool], Take]], dict[str, Kind]]:
+    ) -> tuple[dict[str, Callable[[], Take]], dict[str, Kind]]:
         floor = FLOORS[self.operation]
-        takes: dict[str, Callable[[bool], Take]] = {floor: self._floor(self.operation)}
+        takes: dict[str, Callable[[], Take]] = {floor: self._floor(self.operation)}
         kinds: dict[str, Kind] = {floor: "floor"}
 
         if self.operation == "create":
@@ -234,10 +226,10 @@ class _Cell:
 
         return takes, kinds
 
-    def _floor(self, how: str) -> Callable[[bool], Take]:
-        return lambda _: self.site.floor(how, self.table, self.rows)
+    def _floor(self, how: str) -> Callable[[], Take]:
+        return lambda: self.site.floor(how, self.table, self.rows)
 
-    def _over_http(self, name: str, ask: Ask) -> Callable[[bool], Take]:
+    def _over_http(self, name: str, ask: Ask) -> Callable[[], Take]:
         path = ask.path.format(
             table=self.table, key=",".join(payloads.KEYS[self.table])
         )
@@ -246,7 +238,7 @@ class _Cell:
         )
         asker = self.site.askers[name]
 
-        return lambda counting: asker.take(ask, path, body, counting=counting)
+        return lambda: asker.take(ask, path, body)
 
 
 FLOORS = {
@@ -263,20 +255,12 @@ NOTES = {
 }
 
 
-def _costs(taken: dict[str, list[Take]], statements: dict[str, int | None]) -> str:
-    told = []
-
-    for name, takes in taken.items():
-        cpu = statistics.median(take.cpu for take in takes)
-        mib = statistics.median(take.mib for take in takes)
-        text = f"«{name}» {cpu * 1e3:,.0f} ms of CPU"
-
-        if name in statements:
-            text += f", {statements[name]:,} statements, + {mib:.0f} MiB"
-
-        told.append(text)
-
-    return f"In the process, beside the database: {'; '.join(told)}."
+def _costs(takes: list[Take]) -> dict[str, list[float]]:
+    return {
+        what: [take.costs[what] for take in takes]
+        for what in COSTS
+        if what in takes[0].costs
+    }
 
 
 def _extras(site: _Site, scale: Scale) -> list[Figure]:
@@ -374,9 +358,9 @@ def _single_row(site: _Site, count: int, rounds: int) -> Figure:
 
         def run() -> float:
             return statistics.median(
-                site.askers[name]
-                .take(ask, where, _one("transactions", next(numbers)))
-                .seconds
+                site.askers[name].seconds(
+                    ask, where, _one("transactions", next(numbers))
+                )
                 for _ in range(count)
             )
 

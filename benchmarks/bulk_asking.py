@@ -10,8 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from .apps.ledger import payloads
+from .meter import STATEMENTS, Meter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .databases import Database
     from .servers import Server
 
 __all__ = ("Ask", "Asker", "Take", "payload")
@@ -33,11 +37,10 @@ class Ask:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
     seconds: float
-    #: Of the server's process.
-    cpu: float
-    #: How much more memory it took than before.
-    mib: float = 0.0
-    statements: int | None = None
+    #: As a meter tells them.
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    #: What the database was asked, the most expensive first.
+    statements: Sequence[str] = ()
 
 
 @functools.cache
@@ -65,8 +68,8 @@ def _json(value: Any) -> bytes:
 class Asker:
     """One connection to one server."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, database: Database) -> None:
+        self._meter = Meter(server, database=database)
         self._connection = http.client.HTTPConnection(
             "127.0.0.1", server.port, timeout=600
         )
@@ -82,29 +85,31 @@ class Asker:
 
         return json.loads(body)
 
-    def take(
-        self,
-        ask: Ask,
-        path: str,
-        body: bytes,
-        *,
-        counting: bool = False,
-        wanted: str = "2",
-    ) -> Take:
-        headers = {"Content-Type": "application/json", **dict(ask.headers)}
+    def take(self, ask: Ask, path: str, body: bytes, *, wanted: str = "2") -> Take:
+        seconds, _, answered = self._meter.watch(
+            lambda: self._answer(ask.method, path, body, _headers(ask), wanted)
+        )
 
-        if counting:
-            headers["X-Count-Statements"] = "yes"
+        # As Django counts them, on every database alike.
+        return self._taken(seconds, {STATEMENTS: float(answered["X-Statements"])})
 
-        self._server.forget_peak()
-        memory, cpu = self._server.rss_kib, self._server.whole_cpu_seconds
-        seconds, _, answered = self._answer(ask.method, path, body, headers, wanted)
+    def floor(self, path: str) -> Take:
+        """Of what measures itself: what came before and after does not count."""
+        answer = self._meter.watch(lambda: self.get(path))
+
+        return self._taken(answer["seconds"], answer["costs"])
+
+    def seconds(self, ask: Ask, path: str, body: bytes) -> float:
+        """The same without anything else that is measured."""
+        return self._answer(ask.method, path, body, _headers(ask))[0]
+
+    def _taken(self, seconds: float, costs: Mapping[str, float]) -> Take:
+        metered = {what: values[0] for what, values in self._meter.costs(1).items()}
 
         return Take(
             seconds=seconds,
-            cpu=self._server.whole_cpu_seconds - cpu,
-            mib=max(0, self._server.peak_kib - memory) / 1024,
-            statements=int(answered["X-Statements"]) if counting else None,
+            costs={**metered, **costs},
+            statements=self._meter.statements(),
         )
 
     def _answer(
@@ -126,3 +131,11 @@ class Asker:
             raise RuntimeError(f"{method} {path}: {response.status}\n{text}")
 
         return seconds, content, response.headers
+
+
+def _headers(ask: Ask) -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "X-Count-Statements": "yes",
+        **dict(ask.headers),
+    }

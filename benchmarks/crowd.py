@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 from . import projects
 from .clients import HOST
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import Meter
 from .servers import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ("measure",)
 
 CLIENTS = (1, 10, 100, 500)
 NDJSON = "application/x-ndjson"
 #: Answers that a round looks at, at least, and how often each client asks, at least.
-ANSWERS, REQUESTS = 100, 5
+ANSWERS, REQUESTS = 100, 2
 TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
+    "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
     "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
     "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
@@ -33,24 +35,35 @@ TAKES: dict[str, tuple[Kind, str, str, str]] = {
 }
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> Iterator[Figure]:
     sizes = sorted({scale.count(size) for size in CLIENTS})
     middle: dict[tuple[int, str], list[float]] = {}
     late: dict[tuple[int, str], list[float]] = {}
 
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(projects.sqlite())
-        ports = {
-            "floors": stack.enter_context(serve("floors:application")).port,
-            "starlette": stack.enter_context(serve("starlette_peer:application")).port,
+        running = {
+            "floors": stack.enter_context(serve("floors:application")),
+            "starlette": stack.enter_context(serve("starlette_peer:application")),
+            "fastapi": stack.enter_context(serve("fastapi_peer:application")),
             "ours": stack.enter_context(
                 serve("ours:application", environment=database)
-            ).port,
+            ),
         }
 
         for size in sizes:
+            # One goes ahead in each connection.
+            answers = size * (_requests(size) + 1)
+            meters = {
+                name: Meter(running[server], each=answers)
+                for name, (_, server, _, _) in TAKES.items()
+            }
             takes = {
-                name: functools.partial(_take, ports[server], path, accept, size, scale)
+                name: meters[name](
+                    functools.partial(
+                        _take, running[server].port, path, accept, size, scale
+                    )
+                )
                 for name, (_, server, path, accept) in TAKES.items()
             }
 
@@ -58,13 +71,14 @@ def measure(scale: Scale) -> list[Figure]:
                 middle.setdefault((size, name), []).append(_share(firsts, 0.5))
                 late.setdefault((size, name), []).append(_share(firsts, 0.99))
 
-    return [_figure(size, middle, late) for size in sizes]
+            yield _figure(size, middle, late, meters)
 
 
 def _figure(
     size: int,
     middle: dict[tuple[int, str], list[float]],
     late: dict[tuple[int, str], list[float]],
+    meters: dict[str, Meter],
 ) -> Figure:
     p99 = "; ".join(
         f"{name} {sorted(late[size, name])[len(late[size, name]) // 2]:.1f} ms"
@@ -79,7 +93,12 @@ def _figure(
         f"last answer, {_requests(size)} times; the median of all. One in a hundred "
         f"waited longer than: {p99}. The clients share the machine.",
         series=[
-            Series(label=name, kind=TAKES[name][0], values=middle[size, name])
+            Series(
+                label=name,
+                kind=TAKES[name][0],
+                values=middle[size, name],
+                costs=meters[name].costs(len(middle[size, name])),
+            )
             for name in TAKES
         ],
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import projects
 from .clients import HttpClient
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import Meter
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ REQUESTS = 100
 TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
+    "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
     "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
     "Django, JsonResponse in full": ("peer", "ours", "/plain/", "application/json"),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
@@ -41,6 +43,7 @@ def measure(scale: Scale) -> list[Figure]:
         running = {
             "floors": stack.enter_context(serve("floors:application")),
             "starlette": stack.enter_context(serve("starlette_peer:application")),
+            "fastapi": stack.enter_context(serve("fastapi_peer:application")),
             "ours": stack.enter_context(
                 serve("ours:application", environment=database)
             ),
@@ -49,8 +52,12 @@ def measure(scale: Scale) -> list[Figure]:
             name: stack.enter_context(HttpClient(server.port))
             for name, server in running.items()
         }
+        meters = {
+            name: Meter(running[server], each=requests)
+            for name, (_, server, _, _) in TAKES.items()
+        }
         takes = {
-            name: _take(clients[server], path, accept, requests)
+            name: meters[name](_take(clients[server], path, accept, requests))
             for name, (_, server, path, accept) in TAKES.items()
         }
 
@@ -63,9 +70,9 @@ def measure(scale: Scale) -> list[Figure]:
 
     note = (
         f"Each value is the median of {requests} requests over one connection that is "
-        "kept; no middleware, no authentication. The floor, Starlette and Django send "
-        "five frames that are ready made; ours makes a plan, runs three parts, encodes "
-        "and signs."
+        "kept; no middleware, no authentication. The floor, Starlette, FastAPI and "
+        "Django send five frames that are ready made; ours makes a plan, runs three "
+        "parts, encodes and signs."
     )
 
     return [
@@ -75,14 +82,14 @@ def measure(scale: Scale) -> list[Figure]:
             unit="ms",
             goal="bare ASGI + 1.5 ms at most",
             note=note,
-            series=_series(first),
+            series=_series(first, meters),
         ),
         Figure(
             name="first-frame-whole",
             title="The whole stream of three trivial parts",
             unit="ms",
             note=note,
-            series=_series(whole),
+            series=_series(whole, meters),
         ),
     ]
 
@@ -100,8 +107,13 @@ def _take(
     return take
 
 
-def _series(values: dict[str, list[float]]) -> list[Series]:
+def _series(values: dict[str, list[float]], meters: dict[str, Meter]) -> list[Series]:
     return [
-        Series(label=name, kind=TAKES[name][0], values=of)
+        Series(
+            label=name,
+            kind=TAKES[name][0],
+            values=of,
+            costs=meters[name].costs(len(of)),
+        )
         for name, of in values.items()
     ]

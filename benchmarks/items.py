@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import projects
 from .clients import HttpClient
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import Meter
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -36,13 +37,9 @@ def measure(scale: Scale) -> list[Figure]:
             **stack.enter_context(projects.sqlite()),
             "BENCH_ITEMS": str(count),
         }
-        clients = {
+        running = {
             name: stack.enter_context(
-                HttpClient(
-                    stack.enter_context(
-                        serve(f"{module}:application", environment=environment)
-                    ).port
-                )
+                serve(f"{module}:application", environment=environment)
             )
             for name, module in (
                 ("floors", "floors"),
@@ -50,12 +47,20 @@ def measure(scale: Scale) -> list[Figure]:
                 ("ours", "ours"),
             )
         }
+        clients = {
+            name: stack.enter_context(HttpClient(server.port))
+            for name, server in running.items()
+        }
+        meters = {
+            ENCODER: Meter(running["ours"]),
+            **{name: Meter(running[server]) for name, (_, server, _) in TAKES.items()},
+        }
         takes: dict[str, Callable[[], float]] = {
-            ENCODER: lambda: _encoder(clients["ours"])
+            ENCODER: meters[ENCODER](lambda: _encoder(clients["ours"]))
         }
 
         for name, (_, server, path) in TAKES.items():
-            takes[name] = _take(clients[server], path)
+            takes[name] = meters[name](_take(clients[server], path))
 
         for take in takes.values():
             take()
@@ -78,6 +83,7 @@ def measure(scale: Scale) -> list[Figure]:
                     label=name,
                     kind="floor" if name == ENCODER else TAKES[name][0],
                     values=of_one,
+                    costs=meters[name].costs(len(of_one)),
                 )
                 for name, of_one in values.items()
             ],

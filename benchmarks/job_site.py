@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from asgi_example.processes import Process
 
+    from .databases import Database
+
 __all__ = (
     "PATIENCE_SECONDS",
     "SETTINGS",
@@ -83,12 +85,14 @@ class JobSite:
 
     def __init__(
         self,
+        database: Database,
         environment: Mapping[str, str],
         files: Files,
         processes: Site,
         connection: psycopg.Connection[tuple[Any, ...]],
     ) -> None:
         self.files = files
+        self.database = database
         self._environment = dict(environment)
         self._processes = processes
         self._connection = connection
@@ -100,10 +104,10 @@ class JobSite:
         """On a PostgreSQL as careful as it is by default, with Redis for arq."""
         with contextlib.ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="partstream-bench-")
-            environment = {
-                **stack.enter_context(projects.postgresql(SETTINGS, durable=True)),
-                "BENCH_QUEUE": queue,
-            }
+            database = stack.enter_context(
+                projects.postgresql(SETTINGS, durable=True, counted=True)
+            )
+            environment = {**database, "BENCH_QUEUE": queue}
 
             if queue == "arq":
                 redis = stack.enter_context(services.redis())
@@ -119,6 +123,7 @@ class JobSite:
             )
 
             yield cls(
+                database,
                 environment,
                 Files(Path(stack.enter_context(folder))),
                 stack.enter_context(Site()),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from .flights import YEAR_ROWS
 from .job_site import JobSite
 from .measuring import Figure, Scale, Series, alternate, exponent
+from .meter import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .servers import Server
 
@@ -20,7 +21,7 @@ __all__ = ("measure",)
 #: So many flights; the largest are the year and a million.
 SIZES = (10_000, 30_000, 100_000, YEAR_ROWS, 1_000_000)
 #: How often each is loaded, at most.
-ROUNDS = (5, 5, 3, 3, 1)
+ROUNDS = (5, 5, 3, 3, 3)
 
 FLOOR, OURS, WORK = (
     "COPY",
@@ -36,11 +37,10 @@ NOTE = (
 )
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> Iterator[Figure]:
     is_whole = scale.size == 1
     # The million is for the whole form.
     sizes = [scale.count(size) for size in (SIZES if is_whole else SIZES[:-1])]
-    year = scale.count(YEAR_ROWS)
     seconds: dict[tuple[int, str], list[float]] = defaultdict(list)
     memory: dict[tuple[int, str], list[float]] = defaultdict(list)
 
@@ -50,12 +50,18 @@ def measure(scale: Scale) -> list[Figure]:
         site.workers(1) as (worker,),
     ):
         # Goes ahead, and makes what is made but once.
-        _load(site, sizes[0], server, worker)
+        _load(site, sizes[0], server, worker, Meter(server, worker))
 
         for size, rounds in zip(sizes, ROUNDS, strict=False):
+            meters = {
+                FLOOR: Meter(database=site.database, counts=False),
+                OURS: Meter(server, worker, database=site.database),
+            }
             takes = {
-                FLOOR: functools.partial(_copy, site, size),
-                OURS: functools.partial(_load, site, size, server, worker),
+                FLOOR: functools.partial(_copy, site, size, meters[FLOOR]),
+                OURS: functools.partial(
+                    _load, site, size, server, worker, meters[OURS]
+                ),
             }
 
             for _, taken in alternate(takes, rounds=rounds if is_whole else 1):
@@ -63,33 +69,29 @@ def measure(scale: Scale) -> list[Figure]:
                     kept = memory if what in PROCESSES else seconds
                     kept[size, what].append(value)
 
-    return [
-        _against_copy("jobs-year", year, seconds),
-        *([_against_copy("jobs-million", sizes[-1], seconds)] if is_whole else ()),
-        _growth(sizes, seconds),
-        _memory(sizes, memory),
-    ]
+            yield _against_copy(size, seconds, meters)
+
+    yield _growth(sizes, seconds)
+    yield _memory(sizes, memory)
 
 
 PROCESSES = ("worker", "server")
 
 
-def _copy(site: JobSite, size: int) -> Mapping[str, float]:
+def _copy(site: JobSite, size: int, meter: Meter) -> Mapping[str, float]:
     path = site.files.first(size)
     site.forget()
 
-    return {FLOOR: site.copy(path)}
+    return {FLOOR: meter.watch(lambda: site.copy(path))}
 
 
 def _load(
-    site: JobSite, size: int, server: Server, worker: Server
+    site: JobSite, size: int, server: Server, worker: Server, meter: Meter
 ) -> Mapping[str, float]:
     path = site.files.first(size)
     site.forget()
     before = {"worker": worker.rss_kib, "server": server.rss_kib}
-    worker.forget_peak()
-    server.forget_peak()
-    loaded = site.load(server, path)
+    loaded = meter.watch(lambda: site.load(server, path))
 
     if loaded.rows != size:
         raise RuntimeError(f"{loaded.rows} of {size} rows were written.")
@@ -103,10 +105,12 @@ def _load(
 
 
 def _against_copy(
-    name: str, size: int, seconds: Mapping[tuple[int, str], list[float]]
+    size: int,
+    seconds: Mapping[tuple[int, str], list[float]],
+    meters: Mapping[str, Meter],
 ) -> Figure:
     return Figure(
-        name=name,
+        name=f"jobs-{size}",
         title=f"A job of {size:,} flights",
         unit="s",
         goal="1.5 x COPY at most",
@@ -116,6 +120,10 @@ def _against_copy(
                 label=label,
                 kind="floor" if label == FLOOR else "ours",
                 values=seconds[size, label],
+                costs=meters[label].costs(len(seconds[size, label]))
+                if label in meters
+                else {},
+                statements=meters[label].statements() if label in meters else (),
             )
             for label in (FLOOR, OURS, WORK)
         ],

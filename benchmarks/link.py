@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ("slow_link",)
 
+#: About a packet: what a piece waits for is short.
+PIECE_BYTES = 4096
+
 
 @contextlib.contextmanager
-def slow_link(port: int, *, round_trip: float) -> Iterator[int]:
+def slow_link(port: int, *, round_trip: float, rate: float = math.inf) -> Iterator[int]:
     """The port of a link to `port` that takes `round_trip` seconds there and back, and
-    once more for each new connection, as TCP's handshake does."""
+    once more for each new connection, as TCP's handshake does. All connections share
+    `rate` bytes per second each way."""
+    there, back = _Wire(round_trip / 2, rate), _Wire(round_trip / 2, rate)
     ready = threading.Event()
     made: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []
 
@@ -39,8 +45,8 @@ def slow_link(port: int, *, round_trip: float) -> Iterator[int]:
         # Who is on the way when it is over is gone with it.
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await asyncio.gather(
-                _copy(reader, upstream[1], round_trip / 2),
-                _copy(upstream[0], writer, round_trip / 2),
+                there.carry(reader, upstream[1]),
+                back.carry(upstream[0], writer),
             )
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
@@ -55,13 +61,24 @@ def slow_link(port: int, *, round_trip: float) -> Iterator[int]:
         thread.join()
 
 
-async def _copy(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
-) -> None:
-    loop = asyncio.get_running_loop()
+class _Wire:
+    """One direction: a piece leaves when those before it have left, and arrives later.
+    It does not wait until they have arrived: they are on the way together."""
 
-    # A piece does not wait for the one before it: they are on the way together.
-    while piece := await reader.read(65536):
-        loop.call_later(seconds, writer.write, piece)
+    def __init__(self, seconds: float, rate: float) -> None:
+        self._seconds = seconds
+        self._rate = rate
+        self._free_at = 0.0
 
-    loop.call_later(seconds, writer.close)
+    async def carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
+        while piece := await reader.read(PIECE_BYTES):
+            self._free_at = max(self._free_at, loop.time()) + len(piece) / self._rate
+            loop.call_at(self._free_at + self._seconds, writer.write, piece)
+            # What waits to leave is with its sender still.
+            await asyncio.sleep(self._free_at - loop.time())
+
+        loop.call_later(self._seconds, writer.close)

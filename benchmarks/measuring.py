@@ -1,19 +1,34 @@
-"""What was measured: values with their spread, and how they are taken."""
+"""What was measured: values with their spread and costs, and how they are taken."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import math
 import statistics
-from typing import TYPE_CHECKING, Any, Literal
+import time
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ("Figure", "Kind", "Scale", "Series", "alternate", "exponent")
+__all__ = (
+    "LEAST_ROUNDS",
+    "Budget",
+    "Figure",
+    "Kind",
+    "Scale",
+    "Series",
+    "alternate",
+    "exponent",
+    "within",
+)
 
 #: What nobody can beat, what others do, and what we do.
 Kind = Literal["floor", "peer", "ours"]
+#: A budget never takes these: fewer have no median.
+LEAST_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +41,46 @@ class Scale:
     #: How long a benchmark may wait for one answer.
     patience: float = 60.0
 
+    @property
+    def is_whole(self) -> bool:
+        return self.size >= 1
+
     def count(self, whole: int, *, at_least: int = 1) -> int:
         return max(at_least, round(whole * self.size))
+
+
+@dataclasses.dataclass(slots=True)
+class Budget:
+    """How long a section may take. What it has no time for is told, never just left
+    out."""
+
+    seconds: float
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    cuts: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self.began
+
+    def has(self, seconds: float) -> bool:
+        return self.spent + seconds <= self.seconds
+
+
+_budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar(
+    "budget", default=None
+)
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[Budget]:
+    """What `alternate` takes in this scope, it takes within so many seconds."""
+    budget = Budget(seconds)
+    token = _budget.set(budget)
+
+    try:
+        yield budget
+    finally:
+        _budget.reset(token)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +90,12 @@ class Series:
     label: str
     kind: Kind
     values: Sequence[float]
+    #: What each value cost beside, by what it is (`meter.CPU` and its kin).
+    costs: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    #: Of a curve: the size that each value belongs to.
+    at: Sequence[int] = ()
+    #: The statements of its last take, the most expensive first.
+    statements: Sequence[str] = ()
 
     @property
     def median(self) -> float:
@@ -52,8 +111,19 @@ class Series:
 
         return low, high
 
+    def cost(self, what: str) -> float | None:
+        """The median of one of its costs, if that was measured."""
+        values = self.costs.get(what)
+
+        return statistics.median(values) if values else None
+
     def json(self) -> dict[str, Any]:
         low, high = self.spread
+        costs = {
+            what: {"median": statistics.median(values), "values": list(values)}
+            for what, values in self.costs.items()
+            if values
+        }
 
         return {
             "label": self.label,
@@ -61,7 +131,23 @@ class Series:
             "median": self.median,
             "quartiles": [low, high],
             "values": list(self.values),
+            **({"at": list(self.at)} if self.at else {}),
+            **({"costs": costs} if costs else {}),
+            **({"statements": list(self.statements)} if self.statements else {}),
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return cls(
+            label=content["label"],
+            kind=content["kind"],
+            values=content["values"],
+            at=content.get("at", ()),
+            statements=content.get("statements", ()),
+            costs={
+                what: cost["values"] for what, cost in content.get("costs", {}).items()
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +163,11 @@ class Figure:
     better: Literal["lower", "higher"] = "lower"
     #: What DESIGN asks for, in words.
     goal: str = ""
+    #: Of curves: what their sizes are sizes of.
+    over: str = ""
+
+    def find(self, label: str) -> Series | None:
+        return next((one for one in self.series if one.label == label), None)
 
     def ratio(self, series: Series) -> float | None:
         """Against the first floor; above 1 is worse."""
@@ -97,24 +188,50 @@ class Figure:
             "unit": self.unit,
             "better": self.better,
             "goal": self.goal,
+            "over": self.over,
             "note": self.note,
             "series": [series.json() for series in self.series],
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        series = [Series.from_json(one) for one in content["series"]]
+
+        return cls(**{**content, "series": series})
 
 
 def alternate(
     takes: Mapping[str, Callable[[], Any]], *, rounds: int
 ) -> Iterator[tuple[str, Any]]:
     """Take each once per round, every other round in reverse, so that none of them
-    is always measured by a warm machine, or a busy one."""
+    is always measured by a warm machine, or a busy one.
+
+    More than LEAST_ROUNDS are taken while the budget lasts.
+    """
     names = list(takes)
+    budget = _budget.get()
+    last = 0.0
 
     for number in range(rounds):
+        if budget and number >= LEAST_ROUNDS and not budget.has(last):
+            budget.cuts.append(f"{number} rounds of {rounds} of {_called(names)}")
+            return
+
+        began = time.monotonic()
+
         for name in names if number % 2 == 0 else reversed(names):
             yield name, takes[name]()
 
+        last = time.monotonic() - began
 
-def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
+
+def _called(names: Sequence[str]) -> str:
+    first = f"«{names[0]}»"
+
+    return first if len(names) == 1 else f"{first} and {len(names) - 1} more"
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """Of the power law that fits best: 1 is linear."""
     xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import projects
 from .clients import HttpClient
 from .measuring import Figure, Scale, Series, alternate, exponent
+from .meter import Meter
 from .servers import serve
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def measure(scale: Scale) -> list[Figure]:
         database = stack.enter_context(projects.sqlite())
         server = stack.enter_context(serve("ours:application", environment=database))
         client = stack.enter_context(HttpClient(server.port))
+        meters = {of: Meter(server, each=requests) for of in values}
         takes = {
-            f"{kind} {count}": _take(client, kind, count, requests)
+            f"{kind} {count}": meters[kind, count](_take(client, kind, count, requests))
             for kind, count in values
         }
 
@@ -85,6 +87,7 @@ def measure(scale: Scale) -> list[Figure]:
                     label=f"{count} x {KINDS[kind]}",
                     kind="ours",
                     values=values[kind, count],
+                    costs=meters[kind, count].costs(len(values[kind, count])),
                 )
                 for kind, count in values
             ],

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from asgi_example import services
 
+from .databases import COUNTED, PRELOADED, Database, can_count
 from .servers import ROOT, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("JOB", "postgresql", "sqlite")
+__all__ = ("COUNT", "JOB", "postgresql", "sqlite")
 
+#: In our environment: statements are counted, whoever runs them.
+COUNT = "BENCH_STATEMENTS"
 #: The job that everybody follows.
 JOB = "7c0f0f52-5ad5-4e6c-8f0c-2f2b8d1c9a01"
 
@@ -33,27 +36,33 @@ Job.objects.create(pk="{JOB}", kind="upsert", state=State.PROGRESS, total=1_000_
 
 
 @contextlib.contextmanager
-def sqlite(settings: str = "") -> Iterator[dict[str, str]]:
-    """A database in a file; the environment of those who use it, with other settings
-    than the benchmarks' own where they are named."""
+def sqlite(settings: str = "") -> Iterator[Database]:
+    """A database in a file, for those who use it with other settings than the
+    benchmarks' own where they are named."""
     with tempfile.TemporaryDirectory(prefix="partstream-bench-") as directory:
-        environment = {
-            "BENCH_SQLITE": str(Path(directory) / "bench.sqlite3"),
-            **_named(settings),
-        }
-        _set_up(environment)
-        yield environment
+        path = str(Path(directory) / "bench.sqlite3")
+        database = Database({"BENCH_SQLITE": path, **_named(settings)})
+        _set_up(database)
+        yield database
 
 
 @contextlib.contextmanager
 def postgresql(
-    settings: str = "", *, durable: bool = False
-) -> Iterator[dict[str, str]]:
-    """A private PostgreSQL server; unless `durable`, it never waits for the disk."""
-    with services.postgresql(durable=durable) as server:
+    settings: str = "", *, durable: bool = False, counted: bool = False
+) -> Iterator[Database]:
+    """A private PostgreSQL server; unless `durable`, it never waits for the disk. The
+    statements of those who get its environment are `counted`, where it can do that."""
+    counts = can_count() and (counted or COUNT in os.environ)
+
+    with services.postgresql(
+        durable=durable, settings=PRELOADED if counts else {}
+    ) as server:
         environment = {**server.environment, **_named(settings)}
+        environment |= COUNTED if counts else {}
         _set_up(environment)
-        yield environment
+
+        with Database(environment, server.process.pid) as database:
+            yield database
 
 
 def _named(settings: str) -> dict[str, str]:

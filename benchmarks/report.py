@@ -1,7 +1,8 @@
-"""Results as a terminal, a file and a page show them."""
+"""Results as a terminal and a file show them."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -10,27 +11,65 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import meter
+from .measuring import Figure
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .measuring import Figure
+    from .bars import Result
+    from .measuring import Series
 
-__all__ = ("environment", "lines", "write_page", "write_results")
+__all__ = (
+    "Section",
+    "bar_lines",
+    "environment",
+    "growth_curve",
+    "lines",
+    "measured",
+    "number",
+    "read",
+    "write",
+)
 
-BEGIN = "<!-- results: written by `make bench` -->\n"
-END = "<!-- end of results -->\n"
 PACKAGES = (
     "Django",
     "djangorestframework",
     "adrf",
+    "arq",
     "channels",
     "channels_redis",
+    "fastapi",
     "starlette",
     "uvicorn",
     "uvloop",
     "orjson",
     "psycopg",
 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What one benchmark has given so far."""
+
+    name: str
+    about: dict[str, Any]
+    figures: Sequence[Figure]
+    seconds: float = 0.0
+    #: What there was no time for.
+    cuts: Sequence[str] = ()
+    #: Why there is not more of it.
+    failure: str = ""
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "benchmark": self.name,
+            "environment": self.about,
+            "seconds": round(self.seconds, 1),
+            "cuts": list(self.cuts),
+            "failure": self.failure,
+            "figures": [figure.json() for figure in self.figures],
+        }
 
 
 def environment() -> dict[str, Any]:
@@ -57,21 +96,69 @@ def _processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
-def lines(figure: Figure) -> list[str]:
+def lines(figure: Figure, *, with_statements: bool = False) -> list[str]:
     """For the terminal."""
     width = max(len(series.label) for series in figure.series)
-    shown = [f"{figure.title} ({figure.unit}, {figure.better} is better)"]
+    better = f"{figure.unit}, {figure.better} is better"
+    shown = [f"{figure.title} ({better})"]
 
     for series in figure.series:
+        if figure.over:
+            shown.append(f"  {series.label:<{width}} {growth_curve(series)}")
+            continue
+
         low, high = series.spread
         ratio = figure.ratio(series)
         shown.append(
             f"  {series.label:<{width}} {number(series.median):>12}"
             f"   {number(low)} to {number(high)}"
             + ("" if ratio is None else f"   {ratio:.2f} x")
+            + "".join(
+                f"   {what} {number(cost)}"
+                for what in meter.COSTS
+                if (cost := series.cost(what)) is not None
+            )
         )
 
+        if with_statements and series.kind == "ours":
+            shown += [f"    {statement}" for statement in series.statements]
+
     return shown
+
+
+def growth_curve(series: Series) -> str:
+    return ", ".join(
+        f"{size:,}: {number(value)}"
+        for size, value in zip(series.at, series.values, strict=True)
+    )
+
+
+def bar_lines(results: Sequence[Result]) -> list[str]:
+    width = max(len(result.bar.what) for result in results)
+    known = [result for result in results if result.value is not None]
+
+    return [
+        f"Bars: {len(known)} of {len(results)} are measured with these sizes",
+        *(
+            f"  {result.bar.what:<{width}}  {measured(result):>14}"
+            f"  {_verdict(result):<6}  {result.bar.asked}"
+            for result in known
+        ),
+    ]
+
+
+def measured(result: Result) -> str:
+    if result.value is None:
+        return ""
+
+    # Two digits tell 1.04 from 1.06 and 0.79 from 0.81.
+    value = f"{result.value:.2f}" if abs(result.value) < 10 else number(result.value)
+
+    return f"{value} {result.bar.unit}".strip()
+
+
+def _verdict(result: Result) -> str:
+    return "met" if result.is_met else "MISSED"
 
 
 def number(value: float) -> str:
@@ -80,92 +167,31 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def write_results(
-    folder: Path, name: str, figures: Sequence[Figure], about: dict[str, Any]
-) -> None:
+def write(folder: Path, section: Section) -> None:
     """One file for each benchmark, every value in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "benchmark": name,
-        "environment": about,
-        "figures": [figure.json() for figure in figures],
-    }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+    text = json.dumps(section.json(), indent=2, ensure_ascii=False)
+    (folder / f"{section.name}.json").write_text(f"{text}\n", encoding="utf-8")
 
 
-def write_page(page: Path, folder: Path, order: Sequence[str]) -> None:
-    """Put what `folder` holds between the marks of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    results = [
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in order
-        if (folder / f"{name}.json").exists()
-    ]
-    body = "".join(_section(result, folder.name) for result in results)
-    page.write_text(f"{before}{BEGIN}{body}{END}{after}", encoding="utf-8")
+def read(folder: Path, order: Sequence[str]) -> list[Section]:
+    """What was written there, of those that are named."""
+    found = []
 
+    for name in order:
+        path = folder / f"{name}.json"
 
-def _section(result: dict[str, Any], folder: str) -> str:
-    about = result["environment"]
-    versions = ", ".join(
-        f"{name} {version}" for name, version in about["versions"].items()
-    )
-    parts = [_figure(figure, folder) for figure in result["figures"]]
-    parts.append(
-        f"*{about['date']}, {about['cores']} cores of {about['processor']}, load "
-        f"{about['load_before']:.1f} before; Python {about['python']}, {versions}.*\n"
-    )
+        if path.exists():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found.append(
+                Section(
+                    name=name,
+                    about=content["environment"],
+                    figures=[Figure.from_json(one) for one in content["figures"]],
+                    seconds=content.get("seconds", 0.0),
+                    cuts=content.get("cuts", ()),
+                    failure=content.get("failure", ""),
+                )
+            )
 
-    return "\n".join(["", *parts, ""])
-
-
-def _figure(figure: dict[str, Any], folder: str) -> str:
-    floor = next(
-        (one["median"] for one in figure["series"] if one["kind"] == "floor"), None
-    )
-    rows = [
-        f"| {_label(one)} | {number(one['median'])} "
-        f"| {number(one['quartiles'][0])} to {number(one['quartiles'][1])} "
-        f"| {_ratio(one['median'], floor, figure['better'])} |"
-        for one in figure["series"]
-    ]
-    goal = f" Goal: {figure['goal']}." if figure["goal"] else ""
-    name = figure["name"]
-
-    return "\n".join(
-        [
-            f"### {figure['title']}",
-            "",
-            f"{figure['note']}{goal}",
-            "",
-            f"| | {figure['unit']}, median | quartiles | to the floor |",
-            "|---|--:|--:|--:|",
-            *rows,
-            "",
-            "<picture>",
-            _source(f"{folder}/{name}-dark.svg"),
-            f'<img alt="{figure["title"]}" src="{folder}/{name}.svg">',
-            "</picture>",
-            "",
-        ]
-    )
-
-
-def _source(path: str) -> str:
-    return f'<source media="(prefers-color-scheme: dark)" srcset="{path}">'
-
-
-def _label(series: dict[str, Any]) -> str:
-    label = series["label"]
-
-    return f"**{label}**" if series["kind"] == "ours" else str(label)
-
-
-def _ratio(median: float, floor: float | None, better: str) -> str:
-    if not floor or not median:
-        return ""
-
-    return f"{floor / median if better == 'higher' else median / floor:.2f} x"
+    return found

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
     from asgi_example.processes import Process
 
-__all__ = ("ROOT", "SETTINGS", "Server", "serve")
+__all__ = ("ROOT", "SETTINGS", "Server", "cpu_seconds", "serve")
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "benchmarks.apps.settings"}
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of all threads of a process since it began, those that have ended too, to the
+    nanosecond (Linux)."""
+    # What clock_getcpuclockid(3) gives for a process.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 class Server:
@@ -37,10 +44,7 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of all its threads since it began, those that have ended too, to the
-        nanosecond (Linux)."""
-        # What clock_getcpuclockid(3) gives for a process.
-        return time.clock_gettime(~self._process.pid << 3 | 2)
+        return cpu_seconds(self._process.pid)
 
     @property
     def whole_cpu_seconds(self) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from . import projects
 from .clients import Answer, HttpClient
 from .link import slow_link
 from .measuring import Figure, Kind, Scale, Series, alternate
+from .meter import LEFT, Meter
 from .servers import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from .databases import Database
 
 __all__ = ("measure",)
 
@@ -46,6 +50,8 @@ TAKES: dict[str, dict[str, tuple[Kind, str, str]]] = {
 FLOOR = "the slowest part alone"
 AT_ONCE = "plain DRF, six requests at once"
 FASTAPI = "FastAPI, StreamingResponse"
+FASTAPI_AT_ONCE = "FastAPI, six requests at once"
+STARLETTE = "Starlette, StreamingResponse"
 #: Of the link that a page is far away by: seconds there and back.
 ROUND_TRIP = 0.15
 SOCKET = "ours, WebSocket"
@@ -54,44 +60,57 @@ CONNECTIONS = (
 )
 
 
-def measure(scale: Scale) -> list[Figure]:
-    figures = []
-
+def measure(scale: Scale) -> Iterator[Figure]:
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(projects.postgresql())
+        database = stack.enter_context(projects.postgresql(counted=True))
         floors = stack.enter_context(serve("floors:application"))
         server = stack.enter_context(serve("ours:application", environment=database))
         fastapi = stack.enter_context(
             serve("fastapi_peer:application", environment=database)
         )
+        starlette = stack.enter_context(
+            serve("starlette_peer:application", environment=database)
+        )
         floor = _http(stack.enter_context(HttpClient(floors.port)), "/sleep/", JSON)
 
-        for kind, asked in TAKES.items():
+        for kind, of_kind in TAKES.items():
             takes = {FLOOR: floor}
             kinds: dict[str, Kind] = {FLOOR: "floor", SOCKET: "ours"}
+            meters: dict[str, Meter] = defaultdict(
+                lambda: Meter(server, database=database)
+            )
+            meters[FLOOR] = Meter(floors)
+            meters[FASTAPI] = Meter(fastapi, database=database)
+            meters[FASTAPI_AT_ONCE] = Meter(fastapi, database=database)
+            meters[STARLETTE] = Meter(starlette, database=database)
 
-            for name, (series, path, accept) in asked.items():
+            for name, (series, path, accept) in of_kind.items():
                 client = stack.enter_context(HttpClient(server.port))
                 takes[name] = _http(client, path, accept)
                 kinds[name] = series
 
             if kind == "sync":
-                clients = [
-                    stack.enter_context(HttpClient(server.port)) for _ in range(6)
-                ]
-                takes[AT_ONCE] = functools.partial(_at_once, clients)
-                kinds[AT_ONCE] = "peer"
+                for name, asked, path in (
+                    (AT_ONCE, server, "/drf/one"),
+                    (FASTAPI_AT_ONCE, fastapi, "/one"),
+                ):
+                    clients = [
+                        stack.enter_context(HttpClient(asked.port)) for _ in range(6)
+                    ]
+                    takes[name] = functools.partial(_at_once, clients, path)
+                    kinds[name] = "peer"
 
-            client = stack.enter_context(HttpClient(fastapi.port))
-            takes[FASTAPI] = _http(client, f"/six/?kind={kind}", NDJSON)
-            kinds[FASTAPI] = "peer"
+            for name, peer in ((FASTAPI, fastapi), (STARLETTE, starlette)):
+                client = stack.enter_context(HttpClient(peer.port))
+                takes[name] = _http(client, f"/six/?kind={kind}", NDJSON)
+                kinds[name] = "peer"
+
             takes[SOCKET] = _socket(stack, server.port, f"/six/?kind={kind}")
-            figures += _figures(kind, takes, kinds, scale, database)
+            takes = {name: meters[name](take) for name, take in takes.items()}
+            yield from _figures(kind, takes, kinds, meters, scale, database)
 
         with slow_link(server.port, round_trip=ROUND_TRIP) as far:
-            figures.append(_far(far, scale))
-
-    return figures
+            yield _far(far, scale)
 
 
 def _far(port: int, scale: Scale) -> Figure:
@@ -146,13 +165,13 @@ def _far(port: int, scale: Scale) -> Figure:
     )
 
 
-def _at_once(clients: list[HttpClient]) -> Take:
+def _at_once(clients: list[HttpClient], path: str = "/drf/one") -> Take:
     """Each part by a request of its own, as single-page applications do."""
 
     def ask(asked: tuple[int, HttpClient]) -> Answer:
         number, client = asked
 
-        return client.get(f"/drf/one/part{number}/")
+        return client.get(f"{path}/part{number}/")
 
     began = time.perf_counter()
 
@@ -166,8 +185,9 @@ def _figures(
     kind: str,
     takes: dict[str, Callable[[], Take]],
     kinds: dict[str, Kind],
+    meters: dict[str, Meter],
     scale: Scale,
-    database: dict[str, str],
+    database: Database,
 ) -> list[Figure]:
     first: dict[str, list[float]] = {name: [] for name in takes}
     whole: dict[str, list[float]] = {name: [] for name in takes}
@@ -197,7 +217,16 @@ def _figures(
             goal="0.26 s at most, and no connection left" if kind == "sync" else "",
             note=note,
             series=[
-                Series(label=name, kind=kinds[name], values=of_one)
+                Series(
+                    label=name,
+                    kind=kinds[name],
+                    values=of_one,
+                    costs={
+                        **meters[name].costs(len(of_one)),
+                        **({LEFT: [left[name]]} if kind == "sync" else {}),
+                    },
+                    statements=meters[name].statements(),
+                )
                 for name, of_one in whole.items()
             ],
         ),

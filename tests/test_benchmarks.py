@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import plots, report
+from benchmarks import bars, growth, page, plots, report
 from benchmarks.flights import YEAR_ROWS, Files
-from benchmarks.measuring import Figure, Scale, Series, alternate, exponent
+from benchmarks.measuring import Figure, Scale, Series, alternate, exponent, within
+from benchmarks.meter import CPU, DATABASE_CPU, MEMORY, STATEMENTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -29,6 +32,13 @@ def figure(**options):
         ],
         **options,
     )
+
+
+def cost(series, what):
+    value = series.cost(what)
+    assert value is not None, f"{series.label} has no {what}"
+
+    return value
 
 
 def test_takes_come_in_turn_and_every_other_round_in_reverse():
@@ -72,27 +82,206 @@ def test_results_are_printed_with_spread_and_ratio():
 
 
 def test_results_become_a_file_plots_and_a_section_of_the_page(tmp_path):
-    results = tmp_path / "results"
-    page = tmp_path / "README.md"
-    page.write_text(f"# Ours\n\n{report.BEGIN}old\n{report.END}\nThe end.\n")
-    measured = figure(goal="2 x at most")
+    folder = tmp_path / "results"
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Ours\n\n{page.BEGIN}old\n{page.END}\nThe end.\n")
+    section = report.Section(
+        name="first-frame",
+        about=report.environment(),
+        figures=[figure(goal="2 x at most")],
+        seconds=12.3,
+        cuts=["3 rounds of 5 of «bare ASGI» and 1 more"],
+        failure="RuntimeError: no more",
+    )
+    # Two of the bars are measured by this figure, and one is met.
+    results = [
+        bars.Result(
+            bars.Bar(what=what, asked="2.5 ms", figure="first", limit=2.5, unit="ms"),
+            value,
+        )
+        for what, value in (("the floor", 2.0), ("ours", 4.0), ("the moon", None))
+    ]
 
-    report.write_results(results, "first-frame", [measured], report.environment())
-    plots.draw(measured, results)
-    report.write_page(page, results, ["first-frame", "never-run"])
+    report.write(folder, section)
+    plots.draw(section.figures[0], folder)
+    plots.draw_bars(results, folder)
+    read = report.read(folder, ["first-frame", "never-run"])
+    page.write(readme, "results", read, results, {"first-frame": "The first frame"})
 
-    text = page.read_text()
-    content = json.loads((results / "first-frame.json").read_text())
+    text = readme.read_text()
+    content = json.loads((folder / "first-frame.json").read_text())
     assert content["figures"][0]["series"][1]["values"] == [4.0, 5.0, 3.0, 4.0, 4.0]
     assert text.startswith("# Ours\n\n<!-- results")
-    assert text.endswith(f"{report.END}\nThe end.\n")
+    assert text.endswith(f"{page.END}\nThe end.\n")
     assert "old" not in text
+    assert (
+        "Of 3 bars 1 are met, 1 are missed, 1 were not measured; each is the median of "
+        "its rounds, in this run. «The first frame» failed: RuntimeError: no more."
+    ) in text
+    assert "| the floor | 2.5 ms | 2.00 ms | met |" in text
+    assert "| ours | 2.5 ms | 4.00 ms | **missed** |" in text
+    assert "| the moon | 2.5 ms |  | not measured |" in text
     assert "Of nothing. Goal: 2 x at most." in text
     assert "| bare ASGI | 2.00 | 2.00 to 2.00 | 1.00 x |" in text
     assert "| **ours** | 4.00 | 4.00 to 4.00 | 2.00 x |" in text
+    assert "Cut to stay in time: 3 rounds of 5 of «bare ASGI» and 1 more." in text
 
     for source in re.findall(r'(?:src|srcset)="([^"]+)"', text):
         assert (tmp_path / source).read_text().startswith("<?xml")
+
+
+def test_figure_is_read_as_it_was_written():
+    costs = {CPU: [1.0, 2.0], STATEMENTS: [4.0, 4.0]}
+    one = Series(label="ours", kind="ours", values=[1.0, 2.0], costs=costs)
+    written = Figure(name="n", title="T", unit="ms", note="N.", series=[one])
+
+    read = Figure.from_json(json.loads(json.dumps(written.json())))
+
+    assert read.json() == written.json()
+    assert read.series[0].cost(CPU) == 1.5
+    assert read.series[0].cost(MEMORY) is None
+
+
+def test_rounds_beyond_three_are_taken_while_the_budget_lasts_and_cuts_are_told():
+    takes = {"a": lambda: 1, "b": lambda: 2}
+
+    with within(0.0) as budget:
+        taken = list(alternate(takes, rounds=5))
+
+    assert len(taken) == 2 * 3
+    assert budget.cuts == ["3 rounds of 5 of «a» and 1 more"]
+
+    with within(60.0) as budget:
+        taken = list(alternate(takes, rounds=5))
+
+    assert (len(taken), budget.cuts) == (2 * 5, [])
+
+
+@pytest.mark.parametrize(
+    ("how", "better", "bar_better", "limit", "value", "is_met"),
+    [
+        ("ratio", "lower", "lower", 2.0, 2.0, True),
+        ("ratio", "lower", "lower", 1.9, 2.0, False),
+        ("more", "lower", "lower", 1.5, 2.0, False),
+        ("value", "lower", "lower", 5.0, 4.0, True),
+        # Half as many a second as the floor is twice as bad.
+        ("ratio", "higher", "lower", 1.5, 0.5, True),
+        ("ratio", "higher", "higher", 3.0, 2.0, False),
+    ],
+)
+def test_bar_is_met_or_missed(how, better, bar_better, limit, value, is_met):
+    measured = figure(better=better)
+    bar = bars.Bar(
+        what="",
+        asked="",
+        figure="first",
+        series="ours",
+        how=how,
+        limit=limit,
+        better=bar_better,
+    )
+
+    result = bars.Result(bar, bars.value(bar, measured))
+
+    assert (result.value, result.is_met) == (value, is_met)
+
+
+def test_bar_of_all_of_ours_is_that_of_the_worst():
+    bar = bars.Bar(what="", asked="", figure="first", limit=3.0)
+    better = Series(label="ours, too", kind="ours", values=[1.0])
+    measured = figure()
+    measured = Figure(**{**measured.json(), "series": [*measured.series, better]})
+
+    assert bars.value(bar, measured) == 4.0
+    assert bars.value(bar, None) is None
+
+
+def test_growth_is_looked_for_in_figures_and_in_labels_that_name_their_size():
+    def of(name, **medians):
+        series = [Series(label=k, kind="ours", values=[v]) for k, v in medians.items()]
+
+        return Figure(name=name, title=name, unit="ms", note="", series=series)
+
+    found = {
+        one.name: one
+        for one in (
+            # Of each socket less where there are more: of all, ten times as much.
+            of("fan-out-1", **{"in memory": 10.0}),
+            of("fan-out-100", **{"in memory": 1.0}),
+            of("jobs-1000", **{"ours, from the request on": 1.0}),
+            of("jobs-4000", **{"ours, from the request on": 16.0}),
+            of("jobs-memory", **{"worker, 1,000 rows": 1.0}),
+            of(
+                "parts-streams", **{"6 x a sync function": 1, "60 x a sync function": 9}
+            ),
+        )
+    }
+
+    grown, *curves = growth.measure(found)
+
+    assert {one.label: pytest.approx(one.median, abs=0.01) for one in grown.series} == {
+        "CPU of an event of a job, in memory: 1 to 100 sockets": 0.5,
+        "a job: 1,000 to 4,000 rows": 2.0,
+        "a stream whose parts are each a sync function: 6 to 60 parts": 0.95,
+    }
+    assert [curve.name for curve in curves] == ["growth-jobs", "growth-fan-out"]
+    assert (curves[0].series[0].at, curves[0].series[0].values) == (
+        [1000, 4000],
+        [1.0, 16.0],
+    )
+    assert growth.measure({}) == []
+
+
+def test_section_that_fails_keeps_what_it_gave_and_costs_the_others_nothing(
+    tmp_path, monkeypatch, capsys
+):
+    def measure(scale):
+        yield figure()
+        raise RuntimeError("The server has gone.")
+
+    monkeypatch.setattr(importlib.import_module("benchmarks.items"), "measure", measure)
+    monkeypatch.setattr(
+        importlib.import_module("benchmarks.parts"), "measure", lambda scale: [figure()]
+    )
+
+    code = command.main(["--only", "items", "parts", "--output", str(tmp_path)])
+
+    items, parts = report.read(tmp_path, ["items", "parts"])
+    assert code == 1
+    assert items.failure == "RuntimeError: The server has gone."
+    assert len(items.figures) == 1
+    assert (parts.failure, len(parts.figures)) == ("", 1)
+    assert "Failed: items." in capsys.readouterr().out
+
+
+def test_section_is_given_up_that_takes_far_too_long(monkeypatch, capsys):
+    monkeypatch.setattr(command, "PATIENCE", 0)
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(
+        importlib.import_module("benchmarks.items"),
+        "measure",
+        lambda scale: threading.Event().wait(),
+    )
+
+    section = command.run("items", Scale(rounds=1, size=0.01), None)
+
+    assert section.failure == "TimeoutError: it took longer than 0 s"
+
+
+def test_process_that_a_section_leaves_running_is_a_failure(monkeypatch):
+    left = []
+
+    def measure(scale):
+        left.append(subprocess.Popen(["sleep", "60"]))
+        return [figure()]
+
+    monkeypatch.setattr(importlib.import_module("benchmarks.items"), "measure", measure)
+
+    section = command.run("items", Scale(rounds=1, size=0.01), None)
+
+    assert section.failure == f"processes {[left[0].pid]} were left running"
+    left[0].kill()
+    left[0].wait()
 
 
 def test_same_values_give_the_same_plot(tmp_path):
@@ -103,14 +292,23 @@ def test_same_values_give_the_same_plot(tmp_path):
     assert (tmp_path / "first.svg").read_bytes() == first
 
 
-@pytest.mark.parametrize("module", command.BENCHMARKS.values())
-def test_every_benchmark_can_be_measured(module):
-    assert callable(importlib.import_module(f"benchmarks.{module}").measure)
+@pytest.mark.parametrize("benchmark", command.BENCHMARKS.values(), ids=str)
+def test_every_benchmark_can_be_measured(benchmark):
+    module = importlib.import_module(f"benchmarks.{benchmark.module}")
+
+    assert callable(module.measure)
+
+
+def test_budgets_are_a_quarter_of_an_hour_and_two_minutes():
+    benchmarks = command.BENCHMARKS.values()
+
+    assert sum(benchmark.seconds for benchmark in benchmarks) <= 16 * 60
+    assert sum(benchmark.quick for benchmark in benchmarks) <= 120
 
 
 def test_published_results_are_those_of_the_page():
-    page = (FOLDER / "README.md").read_text()
-    published = set(re.findall(r'(?:src|srcset)="results/([^"]+)"', page))
+    text = (FOLDER / "README.md").read_text()
+    published = set(re.findall(r'(?:src|srcset)="results/([^"]+)"', text))
 
     assert published == {file.name for file in (FOLDER / "results").glob("*.svg")}
 
@@ -140,20 +338,26 @@ def test_exponent_is_that_of_the_power_law(power):
 
 @pytest.mark.full
 def test_real_job_is_measured_against_copy():
-    year, growth, memory = command.run("jobs", Scale(rounds=1, size=0.001), None)
+    section = command.run("jobs", Scale(rounds=1, size=0.001), None)
 
-    assert [series.label for series in year.series] == [
-        "COPY",
-        "ours, from the request on",
-        "ours, from a worker's claim on",
-    ]
-    assert "COPY grows with the " in growth.note
-    assert len(growth.series) == 4
+    assert section.failure == ""
+    *sizes, grown, memory = section.figures
+    assert [one.name for one in sizes] == ["jobs-10", "jobs-30", "jobs-100", "jobs-337"]
+    copy, ours, work = sizes[0].series
+    assert copy.label == "COPY"
+    assert cost(copy, DATABASE_CPU) > 0
+    assert ours.label == "ours, from the request on"
+    assert cost(ours, STATEMENTS) > 10
+    assert cost(ours, CPU) > 0
+    assert cost(ours, DATABASE_CPU) > 0
+    assert work.label == "ours, from a worker's claim on"
+    assert "COPY grows with the " in grown.note
+    assert len(grown.series) == 4
     assert all(value < 64 for series in memory.series for value in series.values)
 
 
 def test_real_server_is_measured(capsys):
-    (each, streams) = command.run("parts", Scale(rounds=1, size=0.01), None)
+    (each, streams) = command.run("parts", Scale(rounds=1, size=0.01), None).figures
 
     assert [series.label for series in each.series] == [
         "a value that is there",
@@ -161,6 +365,7 @@ def test_real_server_is_measured(capsys):
         "a sync function",
     ]
     assert all(series.median > 0 for series in streams.series)
+    assert all(cost(series, CPU) > 0 for series in streams.series)
     assert "One more part that does nothing (µs, lower is better)" in (
         capsys.readouterr().out
     )

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
+from . import six
 from .shared import FRAMES, ITEMS, items
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ async def one_by_one(request: Request) -> StreamingResponse:
     return StreamingResponse(body(), media_type=NDJSON)
 
 
+async def six_parts(request: Request) -> StreamingResponse:
+    return StreamingResponse(six.lines(request.query_params["kind"]), media_type=NDJSON)
+
+
 async def ready(request: Request) -> JSONResponse:
     return JSONResponse({})
 
@@ -55,6 +60,7 @@ application = Starlette(
         Route("/frames/", frames),
         Route("/idle/", idle),
         Route("/items/", one_by_one),
+        Route("/six/", six_parts),
         Route("/ready/", ready),
     ]
 )

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, transaction
 from django.http import JsonResponse
 
+from benchmarks.meter import CPU, STATEMENTS
+
+from .counting import Counter
 from .models import Account, Category
 from .payloads import ACCOUNTS, CATEGORIES, fields, row
 from .serializers import MODELS, SERIALIZERS
@@ -62,18 +65,16 @@ def store(request: HttpRequest) -> JsonResponse:
     table, count = request.GET["table"], int(request.GET["count"])
     prepare, run = STORES[request.GET["how"]]
     given = prepare(table, count)
+    counter = Counter()
     began, cpu = time.perf_counter(), time.process_time()
 
-    with transaction.atomic():
+    with connection.execute_wrapper(counter), transaction.atomic():
         run(table, given)
 
-    return JsonResponse(
-        {
-            "seconds": time.perf_counter() - began,
-            "cpu": time.process_time() - cpu,
-            "rows": MODELS[table].objects.count(),
-        }
-    )
+    seconds, spent = time.perf_counter() - began, time.process_time() - cpu
+    costs = {CPU: spent * 1e3, STATEMENTS: counter.count}
+
+    return JsonResponse({"seconds": seconds, "costs": costs})
 
 
 def _new(table: str, count: int) -> list[Any]:
