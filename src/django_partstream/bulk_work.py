@@ -177,7 +177,8 @@ class BulkWork:
         if last is not None and position.row != last:
             raise WorkRefusedError(
                 f"The input of this job ended after row {position.row}; when it was "
-                f"sent, after row {last}. Send it again."
+                f"sent, after row {last}. Send it again.",
+                code="input_changed",
             )
 
 

@@ -60,8 +60,9 @@ class Job(models.Model):
     state = models.CharField(
         max_length=10, choices=State.choices, default=State.PENDING
     )
-    #: Why it failed, in words for its owner.
+    #: Why it failed, in words for its owner; and in one that a program may rely on.
     message = models.TextField(blank=True, default="")
+    code = models.CharField(max_length=40, blank=True, default="")
 
     #: The fence: it rises with every claim.
     epoch = models.PositiveIntegerField(default=0)
@@ -161,6 +162,8 @@ class JobInput(models.Model):
     #: The byte of the whole input at which this piece starts.
     start = models.PositiveBigIntegerField()
     size = models.PositiveIntegerField()
+    #: Of the bytes of the piece, in hex.
+    sha256 = models.CharField(max_length=64)
     data = models.BinaryField()
 
     class Meta:

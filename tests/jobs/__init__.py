@@ -26,7 +26,7 @@ Paths are below `tests/`.
 | F3 | a stopped process wakes after its lease, in a transaction or not | `chaos/test_workers.py` (…stood_still…) |
 | F4 | SIGTERM ten times in one job | `chaos/test_workers.py` (…being_stopped…), `chaos/test_redis.py` (deploys), `jobs/test_poison.py` (deploys) |
 | F5 | a batch longer than its lease | `jobs/test_leases.py` |
-| F6, F7 | Redis restarted empty, or away | `jobs/test_queues.py` |
+| F6, F7 | Redis restarted empty, or away | `jobs/test_queues.py`, `chaos/test_redis.py` |
 | F8 | connections that are slow or cut | `chaos/test_postgresql.py` (proxy) |
 | F9 | PostgreSQL restarted, backends ended, COMMIT unanswered | `chaos/test_postgresql.py`, `jobs/test_poison.py` (…away_for_a_moment…) |
 | F10, F11 | messages doubled, late or lost | `jobs/test_queues.py`, `jobs/test_execute.py` |
@@ -35,7 +35,7 @@ Paths are below `tests/`.
 | F14, F15 | slow sockets; group membership lost | `test_websocket.py`, `jobs/test_following.py` |
 | F16 | rows that raise, exit, or take all memory | `jobs/test_poison.py`, `jobs/test_deadly_rows.py` |
 | F17 | SQLite with several processes | `chaos/test_workers.py` (on SQLite) |
-| F18 | the input changed or cut short | `jobs/test_submission.py` (storage), `jobs/test_leases.py` |
+| F18 | the input changed or cut short | `jobs/test_inputs.py`, `jobs/test_accepted.py` (storage) |
 | F19 | cancel, retry, takeover and end in any order | `jobs/test_machine.py` |
 | F20 | rows of another version of the code, unknown kinds | `jobs/test_fingerprint.py`, `jobs/test_execute.py` |
 | F21 | the serving process restarts with an embedded job | `jobs/test_queues.py`, `test_asgi.py` |

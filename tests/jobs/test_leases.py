@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
-from django.test import Client
 from django.utils import timezone
 
 from django_partstream.bulk_steps import BatchSize
 from django_partstream.jobs import states
 from django_partstream.jobs.execute import Pace, SliceEnd
 from django_partstream.jobs.work import Budget
-from django_partstream.models import Job, JobInput, State
+from django_partstream.models import Job, State
 from tests.jobs.conftest import Run
 from tests.jobs.work import GroupWork, expected, make_job, written
 
@@ -186,28 +185,3 @@ def test_batches_are_as_large_as_fit_a_commit(settings: Any) -> None:
     size.took(5, 0.0005)
     assert size.next(Budget.of(1.0), 0) == 2000
     assert size.next(Budget.of(1.0, rows=40), 10) == 30
-
-
-def test_an_input_that_was_cut_short_is_no_success(client: Client, run: Run) -> None:
-    response = client.post(
-        "/api/contracts/",
-        "number,year\nC1,2024\nC2,2024\nC3,2024\n",
-        content_type="text/csv",
-        headers={"Prefer": "respond-async"},
-    )
-    job = states.jobs().get(pk=response.json()["task_id"])
-    piece = JobInput.objects.get(job=job)
-    import zlib
-
-    piece.data = zlib.compress(zlib.decompress(piece.data)[:-8])
-    piece.size -= 8
-    piece.save()
-
-    run(job)
-
-    job = fresh(job)
-    assert (job.state, job.current) == (State.FAILURE, 0)
-    assert job.message == (
-        "The input of this job ended after row 2; when it was sent, after row 3. Send "
-        "it again."
-    )

@@ -132,7 +132,7 @@ class Jobs(RuleBasedStateMachine):
         self.expire(job_id)
         self.slice(job_id, batches)
         moves = {
-            "fail": lambda: states.fail(job, "too late"),
+            "fail": lambda: states.fail(job, "too late", "late"),
             "release": lambda: states.release(job),
             "postpone": lambda: states.postpone(job, "too late"),
             "begin": lambda: states.begin(job),

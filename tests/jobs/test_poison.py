@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.test import Client
 from django.utils import timezone
 
 from django_partstream.jobs import observer, states
 from django_partstream.jobs.crash_points import Point, hooked
 from django_partstream.jobs.execute import SliceEnd
 from django_partstream.models import Job, State
+from tests.app.models import Contract
+from tests.app.serializers import ContractSerializer
 from tests.jobs.conftest import Run
 from tests.jobs.work import STUBBORN, GroupWork, expected, make_job, written
 
@@ -106,9 +110,58 @@ def test_when_every_row_raises_it_is_not_the_rows(
     assert written(job) == expected(20)
     assert job.message == (
         "The job failed after row 30: 10 rows in a row could not be processed, because "
-        "of errors of the application, which are in its log. The rows before are "
-        "written."
+        "of errors of the application, which are in its log. They are among the failed "
+        "rows, and the rows after them are unprocessed: when the application is "
+        "mended, retry the one and send the other again."
     )
+    assert job.code == "poison_everywhere"
+
+
+def test_a_hook_that_is_broken_loses_no_row(
+    run: Run, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    """Each row is written, or can be had for another try: the ten that showed that it
+    is the hook are failed, what comes after them was not touched."""
+    before = ContractSerializer.validate
+
+    def broken(self: Any, attrs: Any) -> Any:
+        if attrs["number"] > "C020":
+            raise KeyError("no such setting")
+
+        return before(self, attrs)
+
+    rows = [{"number": f"C{number:03}", "year": 2024} for number in range(1, 301)]
+    response: Any = client.post(
+        "/api/contracts/",
+        json.dumps(rows),
+        content_type="application/json",
+        headers={"Prefer": "respond-async"},
+    )
+    job = states.jobs().get(pk=response.json()["task_id"])
+    monkeypatch.setattr(ContractSerializer, "validate", broken)
+
+    assert run(job) is SliceEnd.FINISHED
+
+    job = fresh(job)
+    assert (job.state, job.code) == (State.FAILURE, "poison_everywhere")
+    assert (job.created, job.failed, job.current) == (20, 10, 30)
+    assert Contract.objects.count() == 20
+
+    def numbers(outcome: str) -> list[int]:
+        url = f"/api/operations/{job.pk}/results/"
+        answer: Any = client.get(url, {"outcome": outcome})
+
+        return [json.loads(line)["row"] for line in b"".join(answer).splitlines()]
+
+    assert numbers("successful") == list(range(1, 21))
+    assert numbers("failed") == list(range(21, 31))
+    assert numbers("unprocessed") == list(range(31, 301))
+    # The hook is mended.
+    monkeypatch.setattr(ContractSerializer, "validate", before)
+    again: Any = client.post(f"/api/operations/{job.pk}/retry/")
+    retry = states.jobs().get(pk=again.json()["task_id"])
+    assert run(retry) is SliceEnd.FINISHED
+    assert Contract.objects.count() == 30
 
 
 def test_a_database_that_is_away_for_a_moment_costs_no_row(

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ("FenceLostError", "Rate", "commit", "failures_left")
 
 
+#: The `code` of a job that has more failed rows than it may.
+TOO_MANY = "too_many_errors"
+
+
 class FenceLostError(Exception):
     """The job is no longer ours, or somebody wants to cancel it."""
 
@@ -192,7 +196,7 @@ def _advance(
     finished: Any = None
 
     if (failures := _too_many_failures(job, changes)) is not None:
-        changes |= {"state": State.FAILURE, "message": failures}
+        changes |= {"state": State.FAILURE, "message": failures, "code": TOO_MANY}
     elif step.done:
         changes["state"] = State.SUCCESS
 

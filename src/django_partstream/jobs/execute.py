@@ -106,6 +106,7 @@ def run_slice(
             job,
             f"The job was given up at row {job.current + 1}: {states.MAX_ATTEMPTS} "
             "workers in a row ended there without getting any further.",
+            "given_up",
             on_change,
         )
 
@@ -119,7 +120,7 @@ def run_slice(
         return _postpone(job, str(error), on_change)
     except WorkRefusedError as error:
         logger.warning("job %s: refused: %s", job_id, error, extra=log)
-        return _fail(job, str(error), on_change)
+        return _fail(job, str(error), error.code, on_change)
     except Exception as error:
         if is_interruption(error):
             logger.warning("job %s: interrupted", job_id, exc_info=True, extra=log)
@@ -130,6 +131,7 @@ def run_slice(
             job,
             f"The job failed after row {job.current}: an error of the application, "
             "which is in its log. The rows before are written.",
+            "application_error",
             on_change,
         )
 
@@ -141,7 +143,8 @@ def _check_alias(work: Work) -> None:
     if work.using != home:
         raise WorkRefusedError(
             f"The job's rows are in the database {home!r} and its target in "
-            f"{work.using!r}; they must be in the same one."
+            f"{work.using!r}; they must be in the same one.",
+            code="other_database",
         )
 
 
@@ -312,11 +315,12 @@ class _Slice:
         if not isinstance(work, SkippingWork):
             raise WorkRefusedError(
                 f"The job was given up at row {job.current + 1}, which ends the "
-                "worker's process."
+                "worker's process.",
+                code=poison.CODE,
             )
 
         if poison.is_everywhere(job):
-            raise WorkRefusedError(poison.everywhere(job))
+            raise WorkRefusedError(poison.everywhere(job), code=poison.EVERYWHERE)
 
         detail = poison.DEADLY if deadly else poison.RAISES
         self._commit(lambda: work.skip(job.cursor, poison.CODE, detail))
@@ -325,8 +329,12 @@ class _Slice:
         )
 
 
-def _fail(job: Job, message: str, on_change: Callable[[Job], None]) -> SliceEnd:
-    return _end(job, lambda: states.fail(job, message), SliceEnd.FINISHED, on_change)
+def _fail(
+    job: Job, message: str, code: str, on_change: Callable[[Job], None]
+) -> SliceEnd:
+    return _end(
+        job, lambda: states.fail(job, message, code), SliceEnd.FINISHED, on_change
+    )
 
 
 def _postpone(job: Job, message: str, on_change: Callable[[Job], None]) -> SliceEnd:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from django.core.files import File
 from django.core.files.storage import storages
 from django.db import reset_queries
+from django.db.models import Sum
 
 from django_partstream import conf
 from django_partstream.models import JobInput
@@ -76,7 +77,11 @@ def keep_here(job: Job, stream: BinaryIO) -> None:
         reset_queries()
         digest.update(piece)
         JobInput.objects.using(states.jobs().db).create(
-            job=job, start=start, size=len(piece), data=zlib.compress(piece, 1)
+            job=job,
+            start=start,
+            size=len(piece),
+            sha256=hashlib.sha256(piece).hexdigest(),
+            data=zlib.compress(piece, 1),
         )
         start += len(piece)
 
@@ -106,11 +111,11 @@ def _measure(stream: Any) -> tuple[int, str]:
 def of(job: Job) -> Input:
     """The input of this job.
 
-    Raises WorkRefusedError where it is gone or not what was sent; one in the database
-    cannot be.
+    Raises WorkRefusedError where it is gone or not what was sent. One in the database
+    does so when what was changed is read: it comes in pieces, each with its digest.
     """
     if not job.input_name:
-        return _InDatabase(job.pk)
+        return _InDatabase(job)
 
     return _InStorage(job)
 
@@ -122,8 +127,13 @@ def discard(job: Job) -> None:
 
 
 class _InDatabase:
-    def __init__(self, job_id: UUID) -> None:
-        self._job_id = job_id
+    def __init__(self, job: Job) -> None:
+        self._job_id = job.pk
+        pieces = JobInput.objects.using(states.jobs().db).filter(job_id=job.pk)
+        have = pieces.aggregate(size=Sum("size"))["size"] or 0
+
+        if have != (job.input_bytes or 0):
+            raise _damaged("is no longer whole")
 
     def open(self, offset: int) -> BinaryIO:
         reader = InputReader(self._job_id, offset, using=states.jobs().db)
@@ -141,14 +151,13 @@ class _InStorage:
             self._file: Any = storage.open(job.input_name, "rb")
         except FileNotFoundError as error:
             raise WorkRefusedError(
-                "The input of this job is no longer in its storage. Send it again."
+                "The input of this job is no longer in its storage. Send it again.",
+                code="input_gone",
             ) from error
 
         if _measure(self._file) != (job.input_bytes, job.input_sha256):
             self._file.close()
-            raise WorkRefusedError(
-                "The input of this job was changed in its storage. Send it again."
-            )
+            raise _damaged("was changed in its storage")
 
     def open(self, offset: int) -> BinaryIO:
         self._file.seek(offset)
@@ -160,8 +169,17 @@ class _InStorage:
             self._file.close()
 
 
+def _damaged(what: str) -> WorkRefusedError:
+    return WorkRefusedError(
+        f"The input of this job {what}. Send it again.", code="input_changed"
+    )
+
+
 class InputReader(io.RawIOBase):
-    """An input in the database from some byte on, a piece at a time."""
+    """An input in the database from some byte on, a piece at a time.
+
+    Raises WorkRefusedError instead of handing out a piece that is not what was sent.
+    """
 
     def __init__(self, job_id: UUID, offset: int, *, using: str) -> None:
         self._pieces = JobInput.objects.using(using).filter(job_id=job_id)
@@ -188,4 +206,20 @@ class InputReader(io.RawIOBase):
         if piece is None or self._at >= piece.start + piece.size:
             return b""
 
-        return zlib.decompress(piece.data)[self._at - piece.start :]
+        return _inflated(piece)[self._at - piece.start :]
+
+
+def _inflated(piece: JobInput) -> bytes:
+    try:
+        data = zlib.decompress(piece.data)
+    except zlib.error as error:
+        raise _changed(piece) from error
+
+    if hashlib.sha256(data).hexdigest() != piece.sha256:
+        raise _changed(piece)
+
+    return data
+
+
+def _changed(piece: JobInput) -> WorkRefusedError:
+    return _damaged(f"was changed in the database, at or after byte {piece.start}")

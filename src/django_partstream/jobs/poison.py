@@ -14,9 +14,11 @@ from . import states
 if TYPE_CHECKING:
     from django_partstream.models import Job
 
-__all__ = ("CODE", "DEADLY", "RAISES", "everywhere", "is_everywhere")
+__all__ = ("CODE", "DEADLY", "EVERYWHERE", "RAISES", "everywhere", "is_everywhere")
 
 CODE = "poison"
+#: Of a job that was given up for it.
+EVERYWHERE = "poison_everywhere"
 RAISES = (
     "This row could not be processed: it raises an error of the application, which is "
     "in its log. It was left out."
@@ -47,5 +49,6 @@ def everywhere(job: Job) -> str:
     return (
         f"The job failed after row {job.current}: {IN_A_ROW} rows in a row could not "
         "be processed, because of errors of the application, which are in its log. "
-        "The rows before are written."
+        "They are among the failed rows, and the rows after them are unprocessed: when "
+        "the application is mended, retry the one and send the other again."
     )

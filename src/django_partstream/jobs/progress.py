@@ -79,6 +79,7 @@ def snapshot(job: Job) -> dict[str, Any]:
         "status": str(STATUS[state]),
         "is_async": True,
         "message": message,
+        **({"code": job.code} if job.code else {}),
         "progress": {
             "current": job.current,
             "total": job.total,

@@ -149,12 +149,13 @@ def accept(job_id: UUID) -> bool:
     )
 
 
-def fail(job: Job, message: str) -> bool:
-    """End the job as failed; `message` is for its owner."""
+def fail(job: Job, message: str, code: str) -> bool:
+    """End the job as failed; `message` is for its owner, `code` for their programs."""
     reached(Point.BEFORE_FAIL)
     failed = held(job).update(
         state=State.FAILURE,
         message=message,
+        code=code,
         lease_until=None,
         finished_at=Now(),
         seq=F("seq") + SEQ_STEP,

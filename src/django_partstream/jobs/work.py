@@ -31,7 +31,11 @@ OURS = "async_"
 
 class WorkRefusedError(Exception):
     """The work may not or cannot go on; the job fails with this text, which its owner
-    reads."""
+    reads, and with the `code`, which their programs do."""
+
+    def __init__(self, text: str, *, code: str = "refused") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class WorkPostponedError(Exception):

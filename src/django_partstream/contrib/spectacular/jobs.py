@@ -103,6 +103,7 @@ def job(registry: Any) -> Schema:
                 "state": {**TEXT, "enum": [state.value for state in State]},
                 "status": {**TEXT, "enum": list(words)},
                 "message": TEXT,
+                "code": TEXT,
                 "progress": progress,
                 "result": result,
                 "seq": INTEGER,
