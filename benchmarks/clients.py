@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("Answer", "Follower", "HttpClient", "followers", "hold_open")
+__all__ = ("Answer", "Crowd", "HttpClient", "hold_open")
 
 HOST = "127.0.0.1"
 
@@ -135,6 +135,8 @@ class Follower(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        #: Done when the connection is closed.
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         key = base64.b64encode(os.urandom(16)).decode()
         transport.write(
             f"GET {self._path} HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\n"
@@ -160,6 +162,9 @@ class Follower(asyncio.Protocol):
 
         while self._take():
             pass
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost.set_result(None)
 
     def _take(self) -> bool:
         """Take one frame of the buffer, if it is whole."""
@@ -210,25 +215,61 @@ class Follower(asyncio.Protocol):
         self.transport.write(size + mask + masked)
 
 
-async def followers(
-    port: int, path: str, script: dict[int, Any], count: int, on_message: Any
-) -> list[Follower]:
-    """`count` sockets that have been opened, a hundred at a time."""
-    loop = asyncio.get_running_loop()
-    opened: list[Follower] = []
+class Crowd:
+    """Followers of one server; how much they have heard, all together."""
 
-    for start in range(0, count, 100):
-        made = await asyncio.gather(
-            *(
-                loop.create_connection(
-                    lambda: Follower(path, script, on_message), HOST, port
+    def __init__(self) -> None:
+        self._followers: list[Follower] = []
+        self._heard = self._wanted = 0
+        self._complete = asyncio.Event()
+
+    @classmethod
+    async def open(
+        cls, port: int, path: str, script: dict[int, Any], count: int
+    ) -> Self:
+        """`count` sockets that have been opened, a hundred at a time."""
+        loop = asyncio.get_running_loop()
+        crowd = cls()
+
+        for start in range(0, count, 100):
+            made = await asyncio.gather(
+                *(
+                    loop.create_connection(
+                        lambda: Follower(path, script, crowd._on_message), HOST, port
+                    )
+                    for _ in range(start, min(count, start + 100))
                 )
-                for _ in range(start, min(count, start + 100))
             )
-        )
-        opened += [follower for _, follower in made]
+            crowd._followers += [follower for _, follower in made]
 
-    return opened
+        return crowd
+
+    @property
+    def size(self) -> int:
+        return len(self._followers)
+
+    async def hear(self, messages: int, patience: float) -> None:
+        """Wait until each has heard so many more, those counted that came before."""
+        self._wanted += messages * self.size
+        self._complete.clear()
+        self._look()
+
+        async with asyncio.timeout(patience):
+            await self._complete.wait()
+
+    async def leave(self) -> None:
+        for follower in self._followers:
+            follower.transport.abort()
+
+        await asyncio.gather(*(follower.lost for follower in self._followers))
+
+    def _on_message(self) -> None:
+        self._heard += 1
+        self._look()
+
+    def _look(self) -> None:
+        if self._heard >= self._wanted:
+            self._complete.set()
 
 
 def hold_open(port: int, path: str, count: int) -> list[socket.socket]:

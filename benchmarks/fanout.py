@@ -1,4 +1,4 @@
-"""Many sockets on one job: what a delivery costs the server."""
+"""Many sockets on one job, or on one live topic: what a delivery costs the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import resource
 import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -13,23 +14,30 @@ from typing import TYPE_CHECKING, Any
 from asgi_example import services
 
 from . import projects
-from .clients import HttpClient, followers
+from .clients import Crowd, HttpClient
 from .measuring import Figure, Kind, Scale, Series, alternate, exponent
 from .servers import Server, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ("measure",)
 
 SOCKETS = (1, 100, 1000)
-#: How the servers are called, and what of them is ours.
-SERVERS: dict[str, Kind] = {
-    "a loop over ASGI send": "floor",
-    "in memory": "ours",
-    "channels-redis core": "ours",
-    "channels-redis pubsub": "ours",
+LOOP = "a loop over ASGI send"
+ASKED = "Django asked for each, and send"
+#: The applications, and the channel layer of each.
+SERVERS: dict[str, tuple[Kind, str, str]] = {
+    LOOP: ("floor", "floors", ""),
+    ASKED: ("floor", "asked", ""),
+    "channels-redis core, and the loop": ("floor", "layers", "core"),
+    "channels-redis pubsub, and the loop": ("floor", "layers", "pubsub"),
+    "in memory": ("ours", "ours", "memory"),
+    "channels-redis core": ("ours", "ours", "core"),
+    "channels-redis pubsub": ("ours", "ours", "pubsub"),
 }
+#: Of SQLite, Redis and the client, beside the sockets.
+OTHER_FILES = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +49,14 @@ class Followed:
     goal: str
     #: What is sent, in words.
     sent: str
+    #: Who of the floors does the same.
+    without: frozenset[str]
     #: Of ours: what a socket subscribes to, and how many messages it hears before the
     #: first event.
     payload: dict[str, Any]
     greetings: int
-    #: Where an event is asked for, how often, and in how many rounds at most.
+    #: Where an event is asked for, how often in a round, and in how many rounds at
+    #: most.
     event: str
     events: int
     rounds: int
@@ -56,6 +67,7 @@ JOB = Followed(
     title="on one job",
     goal="≤ 1.5 x the loop at 1,000 sockets",
     sent="20 snapshots, each sent when the last socket has the one before",
+    without=frozenset({ASKED}),
     payload={"url": f"/api/operations/{projects.JOB}/events/"},
     # Acknowledged, `start`, and the row as it stands.
     greetings=3,
@@ -67,65 +79,76 @@ TOPIC = Followed(
     name="fan-out-live",
     title="on one live topic",
     goal="",
-    sent="3 publishes, each when the last socket has what came of the one "
-    "before. For each socket the whole of Django is asked again whether it may see "
-    "the part, which is made again; at first there is a pause of up to 0.1 s",
+    sent="One publish, sent when the last socket has what came of the one before. For "
+    "each socket the whole of Django is asked again whether it may see the part, "
+    "which is made again; at first there is a pause of up to 0.1 s",
+    without=frozenset(name for name, (_, app, _) in SERVERS.items() if app == "layers"),
     payload={"url": "/changing/", "live": True},
     # Acknowledged, `start`, the part, and `live`.
     greetings=4,
     event="/change/",
-    events=3,
-    rounds=2,
+    events=1,
+    rounds=5,
 )
 
 
 def measure(scale: Scale) -> list[Figure]:
-    with _servers() as running:
-        return _of(JOB, running, scale) + _of(TOPIC, running, scale)
+    with _servers(scale) as running:
+        return [
+            figure
+            for followed in (JOB, TOPIC)
+            for figure in _of(followed, running, scale)
+        ]
 
 
-def _of(followed: Followed, running: dict[str, Server], scale: Scale) -> list[Figure]:
+def _of(
+    followed: Followed, running: Mapping[str, Server], scale: Scale
+) -> Iterator[Figure]:
+    taking_part = {
+        name: server for name, server in running.items() if name not in followed.without
+    }
     cpu: dict[tuple[int, str], list[float]] = {}
     latency: dict[tuple[int, str], list[float]] = {}
     sizes = sorted({scale.count(size) for size in SOCKETS})
-    rounds = min(scale.rounds, followed.rounds)
 
     for size in sizes:
-        takes = {
-            name: functools.partial(
-                _take, running[name], size, scale, followed if is_ours(name) else None
-            )
-            for name in running
-        }
+        with contextlib.ExitStack() as stack:
+            takes = {
+                name: functools.partial(
+                    stack.enter_context(_opened(name, server, size, followed, scale)),
+                    followed.events,
+                )
+                for name, server in taking_part.items()
+            }
 
-        for name, (cost, last) in alternate(takes, rounds=rounds):
-            cpu.setdefault((size, name), []).append(cost)
-            latency.setdefault((size, name), []).append(last)
+            for name, (cost, last) in alternate(
+                takes, rounds=min(scale.rounds, followed.rounds)
+            ):
+                cpu.setdefault((size, name), []).append(cost)
+                latency.setdefault((size, name), []).append(last)
 
-    return [
-        _figure(
+    for size in sizes:
+        yield _figure(
             followed,
             size,
-            {name: values for (of, name), values in cpu.items() if of == size},
-            {name: values for (of, name), values in latency.items() if of == size},
-            _growth(sizes, cpu) if size == sizes[-1] else "",
+            {name: cpu[size, name] for name in taking_part},
+            {name: latency[size, name] for name in taking_part},
+            _growth(sizes, taking_part, cpu) if size == sizes[-1] else "",
         )
-        for size in sizes
-    ]
 
 
-def is_ours(name: str) -> bool:
-    return SERVERS[name] == "ours"
-
-
-def _growth(sizes: list[int], cpu: dict[tuple[int, str], list[float]]) -> str:
+def _growth(
+    sizes: list[int],
+    names: Mapping[str, Server],
+    cpu: Mapping[tuple[int, str], list[float]],
+) -> str:
     """How the cost of an event grows with the sockets: 1 is linear."""
     if len(sizes) < 2:
         return ""
 
     grown = "; ".join(
         f"{name} {exponent(sizes, [of * median(cpu[of, name]) for of in sizes]):.2f}"
-        for name in SERVERS
+        for name in names
     )
 
     return (
@@ -137,8 +160,8 @@ def _growth(sizes: list[int], cpu: dict[tuple[int, str], list[float]]) -> str:
 def _figure(
     followed: Followed,
     size: int,
-    cpu: dict[str, list[float]],
-    latency: dict[str, list[float]],
+    cpu: Mapping[str, list[float]],
+    latency: Mapping[str, list[float]],
     growth: str,
 ) -> Figure:
     last = "; ".join(
@@ -154,91 +177,96 @@ def _figure(
         "back. The loop sends text that is encoded once. Until the last socket had "
         f"it, median: {last}.{growth}",
         series=[
-            Series(label=name, kind=SERVERS[name], values=values)
+            Series(label=name, kind=SERVERS[name][0], values=values)
             for name, values in cpu.items()
         ],
     )
 
 
 @contextlib.contextmanager
-def _servers() -> Iterator[dict[str, Server]]:
+def _servers(scale: Scale) -> Iterator[dict[str, Server]]:
+    _allow_files(len(SERVERS) * scale.count(max(SOCKETS)) + OTHER_FILES)
+
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(services.redis())
         database = stack.enter_context(projects.sqlite())
-        running = {
-            "a loop over ASGI send": stack.enter_context(serve("floors:application"))
+
+        yield {
+            name: stack.enter_context(
+                serve(
+                    f"{application}:application",
+                    environment={
+                        **database,
+                        "BENCH_LAYER": layer or "memory",
+                        "BENCH_REDIS": redis.url,
+                    },
+                )
+            )
+            for name, (_, application, layer) in SERVERS.items()
         }
 
-        for name, layer in (
-            ("in memory", "memory"),
-            ("channels-redis core", "core"),
-            ("channels-redis pubsub", "pubsub"),
-        ):
-            environment = {**database, "BENCH_LAYER": layer, "BENCH_REDIS": redis.url}
-            running[name] = stack.enter_context(
-                serve("ours:application", environment=environment)
-            )
 
-        yield running
+def _allow_files(wanted: int) -> None:
+    """Raise the soft limit for us and the servers, which is 1,024 in most shells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
-def _take(
-    server: Server, count: int, scale: Scale, followed: Followed | None
-) -> tuple[float, float]:
-    taken = asyncio.run(_round(server, count, scale, followed))
-    _until_gone(server, scale.patience)
+@contextlib.contextmanager
+def _opened(
+    name: str, server: Server, count: int, followed: Followed, scale: Scale
+) -> Iterator[_Take]:
+    """Open `count` sockets to the server, for as long as this scope lasts."""
+    is_ours = SERVERS[name][0] == "ours"
+    path = "/ws/partstream/" if is_ours else "/ws/"
+    script = _script(followed.payload) if is_ours else {}
 
-    return taken
-
-
-async def _round(
-    server: Server, count: int, scale: Scale, followed: Followed | None
-) -> tuple[float, float]:
-    """Microseconds of server CPU per delivery, milliseconds to the last socket. Of the
-    loop where nothing is `followed`."""
-    heard = 0
-    wanted = count * (followed.greetings if followed else 1)
-    complete = asyncio.Event()
-
-    def on_message() -> None:
-        nonlocal heard
-        heard += 1
-
-        if heard >= wanted:
-            complete.set()
-
-    path = "/ws/partstream/" if followed else "/ws/"
-    script = _script(followed.payload) if followed else {}
-    event = (followed or JOB).event
-    events = (followed or JOB).events
-    opened = await followers(server.port, path, script, count, on_message)
-    times: list[float] = []
-
-    with HttpClient(server.port, timeout=scale.patience) as driver:
-        async with asyncio.timeout(scale.patience):
-            await complete.wait()
-
+    with (
+        asyncio.Runner() as runner,
+        HttpClient(server.port, timeout=scale.patience) as driver,
+    ):
+        crowd = runner.run(Crowd.open(server.port, path, script, count))
+        take = _Take(server, runner, driver, crowd, followed.event, scale.patience)
+        runner.run(crowd.hear(followed.greetings if is_ours else 1, scale.patience))
         # One goes ahead, which makes what is made but once.
-        for number in range(events + 1):
-            if number == 1:
-                before = server.cpu_seconds
+        take(1)
 
-            wanted += count
-            complete.clear()
-            began = time.perf_counter()
-            await asyncio.to_thread(driver.post, event)
+        yield take
 
-            async with asyncio.timeout(scale.patience):
-                await complete.wait()
+        runner.run(crowd.leave())
+        _until_gone(server, scale.patience)
 
-            times.append(time.perf_counter() - began)
 
-    cost = (server.cpu_seconds - before) / (events * count)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Take:
+    """Called with a number of events: microseconds of server CPU per delivery, and
+    milliseconds to the last socket."""
 
-    for follower in opened:
-        follower.transport.abort()
+    server: Server
+    runner: asyncio.Runner
+    driver: HttpClient
+    crowd: Crowd
+    event: str
+    patience: float
 
-    return cost * 1e6, sorted(times)[len(times) // 2] * 1e3
+    def __call__(self, events: int) -> tuple[float, float]:
+        before = self.server.cpu_seconds
+        times = [self.runner.run(self._event()) for _ in range(events)]
+        cost = (self.server.cpu_seconds - before) / (events * self.crowd.size)
+
+        return cost * 1e6, median(times) * 1e3
+
+    async def _event(self) -> float:
+        began = time.perf_counter()
+        asked = asyncio.to_thread(self.driver.post, self.event)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(asked)
+            await self.crowd.hear(1, self.patience)
+
+        return time.perf_counter() - began
 
 
 def _script(payload: dict[str, Any]) -> dict[int, Any]:

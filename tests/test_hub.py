@@ -147,6 +147,21 @@ async def test_message_is_offered_only_while_somebody_waits(layer):
         assert mailbox.came == []
 
 
+async def test_who_waits_without_a_limit_is_not_ended_by_the_limit_before():
+    async with hub.join("job.1") as mailbox:
+        first = asyncio.create_task(mailbox.get(0.02))
+        await until(lambda: mailbox._timer is not None)
+        await hub.publish("job.1", {"seq": 2})
+        assert await first == {"seq": 2}
+
+        task = asyncio.create_task(mailbox.get())
+        # The timer of the limit goes off meanwhile.
+        await until(lambda: mailbox._timer is None)
+        await hub.publish("job.1", {"seq": 3})
+
+        assert await task == {"seq": 3}
+
+
 async def test_message_that_was_taken_makes_the_wait_longer():
     mailbox = Taking()
 

@@ -9,7 +9,7 @@ import orjson
 
 from .shared import FRAMES, ITEMS, items
 
-__all__ = ("application",)
+__all__ = ("EVENT", "answer", "application", "ready", "socket", "sockets", "tell")
 
 HEADERS = [(b"content-type", b"application/x-ndjson")]
 #: The text of one snapshot, as ours sends it.
@@ -21,7 +21,7 @@ EVENT = orjson.dumps(
             "type": "progress",
             "task_id": "7c0f0f52-5ad5-4e6c-8f0c-2f2b8d1c9a01",
             "progress": {"current": 50_000, "total": 1_000_000},
-            "padding": "x" * 700,
+            "padding": "x" * 562,
         },
     }
 ).decode()
@@ -33,7 +33,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await _socket(receive, send)
+        await socket(receive, send)
     elif scope["path"] == "/idle/":
         await _idle(receive, send)
     else:
@@ -47,7 +47,7 @@ async def _lifespan(receive: Any, send: Any) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _socket(receive: Any, send: Any) -> None:
+async def socket(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": EVENT})
@@ -59,21 +59,29 @@ async def _socket(receive: Any, send: Any) -> None:
     _sockets.discard(send)
 
 
-async def _event(send: Any) -> None:
-    """The loop that fan-out is measured against."""
-    message = {"type": "websocket.send", "text": EVENT}
+def sockets() -> tuple[Any, ...]:
+    """What to send with, of each."""
+    return tuple(_sockets)
 
-    for one in tuple(_sockets):
+
+async def tell(text: str) -> None:
+    """The loop that fan-out is measured against."""
+    message = {"type": "websocket.send", "text": text}
+
+    for one in sockets():
         await one(message)
 
-    await _answer(send, {})
+
+async def _event(send: Any) -> None:
+    await tell(EVENT)
+    await answer(send, {})
 
 
-async def _ready(send: Any) -> None:
-    await _answer(send, {"sockets": len(_sockets)})
+async def ready(send: Any) -> None:
+    await answer(send, {"sockets": len(_sockets)})
 
 
-async def _answer(send: Any, body: Any) -> None:
+async def answer(send: Any, body: Any) -> None:
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).replace(b"\n", b"")
     length = (b"content-length", str(len(text)).encode())
     start = {"type": "http.response.start", "status": 200, "headers": [length]}
@@ -102,7 +110,7 @@ async def _idle(receive: Any, send: Any) -> None:
 async def _sleep(send: Any) -> None:
     """The slowest of six parts, and nothing else."""
     await asyncio.sleep(0.2)
-    await _answer(send, {})
+    await answer(send, {})
 
 
 async def _one_by_one(send: Any) -> None:
@@ -124,8 +132,9 @@ async def _body(send: Any, body: bytes, *, more: bool = True) -> None:
 
 
 ROUTES = {
-    "/ready/": _ready,
+    "/ready/": ready,
     "/event/": _event,
+    "/change/": _event,
     "/frames/": _frames,
     "/items/": _one_by_one,
     "/sleep/": _sleep,

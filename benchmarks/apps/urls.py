@@ -16,6 +16,7 @@ urlpatterns = [
     path("idle/", views.Idle.as_view()),
     path("encoder/", views.encoder),
     path("plain/", views.plain),
+    path("padded/", views.padded),
     path("django/frames/", views.django_frames),
     path("django/idle/", views.django_idle),
     path("page/", page.page),

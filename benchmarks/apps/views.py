@@ -38,6 +38,7 @@ __all__ = (
     "django_frames",
     "django_idle",
     "encoder",
+    "padded",
     "plain",
 )
 
@@ -207,6 +208,11 @@ class Idle(ProgressiveView):
 async def plain(request: HttpRequest) -> JsonResponse:
     """A Django view that streams nothing."""
     return JsonResponse({"meta": {"shop": "north"}})
+
+
+async def padded(request: HttpRequest) -> JsonResponse:
+    """As large as the part of `Changing`."""
+    return JsonResponse({"published": 1, "padding": "x" * 700})
 
 
 async def django_frames(request: HttpRequest) -> StreamingHttpResponse:

@@ -41,7 +41,8 @@ class Mailbox:
         self._message: Mapping[str, Any] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._seconds = self._ends_at = 0.0
+        self._seconds: float | None = None
+        self._ends_at = 0.0
         #: What `take` has left to whoever waits.
         self._rest: Rest | None = None
 
@@ -58,7 +59,9 @@ class Mailbox:
             taken = self.take(message)
 
             if taken is True:
-                self._ends_at = self._loop.time() + self._seconds
+                if self._seconds is not None:
+                    self._ends_at = self._loop.time() + self._seconds
+
                 return
 
             waiter.set_result(None)
@@ -69,9 +72,9 @@ class Mailbox:
 
         self._message = message
 
-    async def get(self, seconds: float) -> Mapping[str, Any] | None:
-        """The newest message, each at most once; None when none came in `seconds`.
-        One at a time may wait."""
+    async def get(self, seconds: float | None = None) -> Mapping[str, Any] | None:
+        """The newest message, each at most once; None when none came in `seconds`,
+        where there is a limit. One at a time may wait."""
         while self._message is None:
             await self._wait(seconds)
 
@@ -91,14 +94,16 @@ class Mailbox:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float | None) -> None:
         self._waiter = self._loop.create_future()
         self._seconds = seconds
-        self._ends_at = self._loop.time() + seconds
 
-        # One that goes off later would be late.
-        if self._timer is None or self._timer.when() > self._ends_at:
-            self._set_timer()
+        if seconds is not None:
+            self._ends_at = self._loop.time() + seconds
+
+            # One that goes off later would be late.
+            if self._timer is None or self._timer.when() > self._ends_at:
+                self._set_timer()
 
         try:
             await self._waiter
@@ -121,7 +126,8 @@ class Mailbox:
     def _goes_off(self) -> None:
         self._timer = None
 
-        if self._waiter is None or self._waiter.done():
+        # Whoever waits without a limit may have waited with one before.
+        if self._waiter is None or self._waiter.done() or self._seconds is None:
             return
 
         if self._loop.time() >= self._ends_at:

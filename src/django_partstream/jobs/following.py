@@ -21,9 +21,6 @@ __all__ = ("NOT_THERE", "Following", "follow")
 #: What a job is for those who may not see it.
 NOT_THERE = "There is no job with this id."
 
-#: Whoever waits is told; nothing is asked in its place.
-A_DAY = 86400.0
-
 
 def follow(job_id: UUID, *, viewer: Any = None) -> Following:
     """The frames of a job: `start`, `progress` whenever it moved, `end`.
@@ -81,18 +78,43 @@ class _Snapshots(hub.Mailbox):
         return True
 
     def take(self, message: Mapping[str, Any]) -> hub.Taken:
-        if (
-            message is GONE
-            or message is REFUSED
-            or self.push is None
-            or message["state"] in progress.TERMINAL
-        ):
+        frame = _in_between.frame(message)
+
+        if frame is None or self.push is None:
             return False
 
         if not self.is_news(message):
             return True
 
-        return self.push(frames.Progress(snapshot=message)) or True
+        return self.push(frame) or True
+
+
+class _InBetween:
+    """The frame of the snapshot that came last in this process: thousands may be
+    handed the same one. For any thread."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, frames.Progress | None] = (None, None)
+
+    def frame(self, message: Mapping[str, Any]) -> frames.Progress | None:
+        """None of a message after which something else comes."""
+        kept, frame = self._kept
+
+        if kept is not message:
+            is_last = (
+                message is GONE
+                or message is REFUSED
+                or message["state"] in progress.TERMINAL
+            )
+            frame = None if is_last else frames.Progress(snapshot=message)
+            self._kept = message, frame
+
+        return frame
+
+
+_in_between = _InBetween()
 
 
 async def _frames(job_id: UUID, snapshots: _Snapshots) -> AsyncGenerator[frames.Frame]:
@@ -100,7 +122,7 @@ async def _frames(job_id: UUID, snapshots: _Snapshots) -> AsyncGenerator[frames.
         yield frames.Start(parts=(), cursor=None)
 
         async with watching(job_id, snapshots):
-            while (current := await snapshots.get(A_DAY)) is not GONE:
+            while (current := await snapshots.get()) is not GONE:
                 if current is REFUSED:
                     yield _refused(snapshots.newest)
                     return

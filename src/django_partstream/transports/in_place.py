@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from asyncio.tasks import _enter_task, _leave_task
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,21 +36,21 @@ class Waiting:
         raises.
         """
         steps = made.__await__()
-        loop = self._loop
+        loop, task = self._loop, self._task
         current = asyncio.current_task(loop)
 
         if current is not None:
-            asyncio.tasks._leave_task(loop, current)
+            _leave_task(loop, current)
 
-        asyncio.tasks._enter_task(loop, self._task)
+        _enter_task(loop, task)
 
         try:
             waits_for = self._context.run(next, steps, _DONE)
         finally:
-            asyncio.tasks._leave_task(loop, self._task)
+            _leave_task(loop, task)
 
             if current is not None:
-                asyncio.tasks._enter_task(loop, current)
+                _enter_task(loop, current)
 
         return None if waits_for is _DONE else Rest(steps, waits_for)
 

@@ -186,7 +186,8 @@ class Next:
             return self._text(frame)
 
         # Thousands may follow a job, most of them under the same id.
-        text = _newest.of(frame.snapshot).get(self._head)
+        kept, texts = _newest.kept
+        text = texts.get(self._head) if kept is frame.snapshot else None
 
         if text is None:
             text = self._text(frame)
@@ -201,22 +202,17 @@ class Next:
 class _Newest:
     """The snapshot that was sent last in this process, as messages. For any thread."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("kept",)
 
     def __init__(self) -> None:
-        self._kept: tuple[object, dict[str, str]] = (None, {})
-
-    def of(self, snapshot: object) -> Mapping[str, str]:
-        """By the beginning of each."""
-        kept, texts = self._kept
-
-        return texts if kept is snapshot else {}
+        #: It, and its messages by the beginning of each.
+        self.kept: tuple[object, dict[str, str]] = (None, {})
 
     def keep(self, snapshot: object, head: str, text: str) -> None:
-        kept, texts = self._kept
+        kept, texts = self.kept
 
         if kept is not snapshot:
-            self._kept = snapshot, {head: text}
+            self.kept = snapshot, {head: text}
         elif len(texts) < IDS_KEPT:
             texts[head] = text
 
