@@ -21,6 +21,7 @@ from django.db import connections, transaction
 from django_partstream.jobs import states
 from django_partstream.models import Job, JobBatch, State
 from tests.chaos.work import KIND, SLOTS
+from tests.forms import count
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALIAS = "chaos"
@@ -31,6 +32,8 @@ PARTSTREAM = {"QUEUE": "database", "LEASE_SECONDS": 1.0, "SWEEP_SECONDS": 0.3}
 NOTES: list[str] = []
 #: The lease, the look at the table, and what a machine adds that does six other things.
 RESCUE_SECONDS = 1.0 + 1.0 + 8.0
+#: After so long without an end, there is none.
+WAIT_SECONDS = count(100, 900)
 
 
 class Zygote:
@@ -167,7 +170,7 @@ class Arena:
     def fresh(self, job: Job) -> Job:
         return states.jobs().get(pk=job.pk)
 
-    def wait(self, *jobs: Job, seconds: float = 100.0) -> None:
+    def wait(self, *jobs: Job, seconds: float = WAIT_SECONDS) -> None:
         """Until all have ended."""
         unfinished = states.jobs().filter(pk__in=[job.pk for job in jobs])
         unfinished = unfinished.filter(state__in=states.UNFINISHED)
@@ -180,7 +183,7 @@ class Arena:
             )
             time.sleep(0.02)
 
-    def until(self, holds: Any, seconds: float = 60.0) -> None:
+    def until(self, holds: Any, seconds: float = WAIT_SECONDS) -> None:
         deadline = time.monotonic() + seconds
 
         while not holds():
@@ -233,6 +236,7 @@ class Arena:
             assert self.effects(job) == clean_effects(job.total)
             assert self.hits(job) == clean_hits(job.total)
             self.verify_ledger(fresh)
+            assert fresh.created == len(self.effects(job))
 
     def effects(self, job: Job) -> list[int]:
         with connections[ALIAS].cursor() as cursor:
@@ -267,7 +271,6 @@ class Arena:
         assert job.batches == len(ledger)
         assert sum(batch.created for batch in ledger) == job.created
         assert sum(batch.failed for batch in ledger) == job.failed
-        assert job.created == len(self.effects(job))
 
 
 def clean_effects(total: int) -> list[int]:

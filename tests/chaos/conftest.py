@@ -85,6 +85,14 @@ def postgresql_arena(
     yield from on("postgresql", request, settings, django_db_blocker)
 
 
+@pytest.fixture
+def chosen_arena(
+    kind: str, request: pytest.FixtureRequest, settings: Any, django_db_blocker: Any
+) -> Any:
+    """On the database that a fixture `kind` of the test's names."""
+    yield from on(kind, request, settings, django_db_blocker)
+
+
 def on(
     kind: str, request: pytest.FixtureRequest, settings: Any, blocker: Any
 ) -> Iterator[Arena]:

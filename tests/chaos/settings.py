@@ -9,4 +9,5 @@ from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.chaos.apps.ChaosConfig"]
+ROOT_URLCONF = "tests.chaos.urls"
 PARTSTREAM = json.loads(os.environ.get("CHAOS_PARTSTREAM", "{}"))

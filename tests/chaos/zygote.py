@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ django.setup()
 from django.conf import settings  # noqa: E402 - after the setup
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
+from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from django_partstream import conf  # noqa: E402
@@ -122,7 +124,7 @@ def skew(seconds: float) -> None:
 
 
 def migrate(order: Order) -> None:
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
 
     with connection.cursor() as cursor:
         for statement in TABLES:
@@ -166,6 +168,17 @@ def submit_(order: Order) -> None:
     )
 
 
+def post(order: Order) -> None:
+    """Send a CSV file, to become a job."""
+    answer: Any = Client(SERVER_NAME="localhost").post(
+        order["address"],
+        Path(order["file"]).read_bytes(),
+        content_type="text/csv",
+        headers={"Prefer": "respond-async"},
+    )
+    assert answer.status_code == 202, answer.content
+
+
 def cancel(order: Order) -> None:
     states.cancel(UUID(order["job"]))
 
@@ -174,6 +187,7 @@ ORDERS = {
     "arq": arq,
     "cancel": cancel,
     "migrate": migrate,
+    "post": post,
     "slice": slice_,
     "submit": submit_,
     "work": work,

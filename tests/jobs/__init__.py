@@ -4,7 +4,7 @@ Paths are below `tests/`.
 
 | | what must hold | test |
 |---|---|---|
-| 1 | each row takes effect once, or is one error: applied + errors = total | `chaos/test_crash_points.py`, `jobs/test_machine.py`, `jobs/test_own_work.py` |
+| 1 | each row takes effect once, or is one error: applied + errors = total | `chaos/test_csv.py`, `chaos/test_crash_points.py`, `jobs/test_machine.py`, `jobs/test_own_work.py` |
 | 2 | cursor and counters equal the committed rows at every moment | `jobs/test_machine.py` (after every rule) |
 | 3 | no commit by a stale epoch; one open batch a job | `jobs/test_execute.py` (…lease_was_taken…), `chaos/test_workers.py` (…stood_still…) |
 | 4 | `seq` rises in the row, and followers never see it fall | `jobs/test_machine.py`, `jobs/test_progress.py`, `jobs/test_following.py` |
@@ -17,12 +17,12 @@ Paths are below `tests/`.
 | 11 | one job for one key, however many posts | `jobs/test_submission.py` |
 | 12 | memory is flat in the number of rows | `test_upload_memory.py`, `benchmarks/jobs*.py` |
 | 13 | other requests stay quick beside an embedded job | `benchmarks/jobs*.py` |
-| 14 | the table equals that of one clean run | `chaos/` (each test), `jobs/test_machine.py` |
+| 14 | the table equals that of one clean run | `chaos/` (each test; files: `chaos/test_csv.py`), `jobs/test_machine.py` |
 
 | | what goes wrong | test |
 |---|---|---|
 | F1 | kill -9 at every named point | `chaos/test_crash_points.py` |
-| F2 | kill -9 at random moments, three workers | `chaos/test_workers.py` |
+| F2 | kill -9 at random moments, three workers | `chaos/test_workers.py`, `chaos/test_csv.py` (real files) |
 | F3 | a stopped process wakes after its lease, in a transaction or not | `chaos/test_workers.py` (…stood_still…) |
 | F4 | SIGTERM ten times in one job | `chaos/test_workers.py` (…being_stopped…), `chaos/test_redis.py` (deploys), `jobs/test_poison.py` (deploys) |
 | F5 | a batch longer than its lease | `jobs/test_leases.py` |
