@@ -48,17 +48,28 @@ PLAIN = {
     "update": Ask("PATCH", "/drf/{table}/"),
     "delete": Ask("DELETE", "/drf/{table}/"),
 }
-#: What is measured: the table, the rows, the operations, and whether with those who
-#: need several statements for each row.
-CELLS: tuple[tuple[str, int, tuple[str, ...], bool], ...] = (
-    ("transactions", 1_000, OPERATIONS, True),
-    ("transactions", 10_000, OPERATIONS, False),
-    ("contracts", 10_000, ("create", "upsert"), False),
-    ("transactions", 100_000, ("create", "upsert"), False),
-)
+#: Of the peers, who is measured: none, those who write many rows with one statement,
+#: or those as well who need several for each row.
+NOBODY, QUICK, ALL = range(3)
+#: What is measured: the table, the rows, the operations, beside whom.
+CELLS: dict[str, tuple[tuple[str, int, tuple[str, ...], int], ...]] = {
+    "postgresql": (
+        ("transactions", 10_000, OPERATIONS, QUICK),
+        ("transactions", 1_000, OPERATIONS, ALL),
+        ("contracts", 10_000, ("create", "upsert"), QUICK),
+        ("transactions", 100_000, ("create", "upsert"), NOBODY),
+    ),
+    "sqlite": (
+        ("transactions", 10_000, OPERATIONS, QUICK),
+        ("transactions", 1_000, ("create",), ALL),
+        ("transactions", 1_000, ("upsert", "update", "delete"), QUICK),
+        ("contracts", 10_000, ("create", "upsert"), NOBODY),
+        ("transactions", 100_000, ("create", "upsert"), NOBODY),
+    ),
+}
 #: More rounds than these tell no more.
 ROUNDS = 5
-SINGLES = 200
+SINGLES = 100
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
@@ -67,22 +78,23 @@ def measure(scale: Scale) -> Iterator[Figure]:
 
     for vendor in DATABASES:
         with _Site.open(vendor, peers) as site:
-            for table, rows, operations, with_slow in CELLS:
-                if not _is_measured(rows, scale):
-                    continue
-
-                # Quickly: without those who take seconds.
-                slow = with_slow and scale.size >= 1
-
+            for table, rows, operations, beside in _cells(vendor, scale):
                 for operation in operations:
                     cell = _Cell(site, operation, table, rows)
-                    yield cell.figure(scale, left_out, with_slow=slow)
+                    yield cell.figure(scale, left_out, beside)
 
             yield from _extras(site, scale)
 
 
-def _is_measured(rows: int, scale: Scale) -> bool:
-    return rows <= 10_000 * scale.size or scale.size >= 1
+def _cells(
+    vendor: str, scale: Scale
+) -> Iterator[tuple[str, int, tuple[str, ...], int]]:
+    for table, rows, operations, beside in CELLS[vendor]:
+        if scale.is_whole:
+            yield table, rows, operations, beside
+        elif rows <= 10_000 * scale.size:
+            # Without those who take seconds.
+            yield table, rows, operations, min(beside, QUICK)
 
 
 class _Site:
@@ -152,8 +164,8 @@ class _Cell:
     table: str
     rows: int
 
-    def figure(self, scale: Scale, left_out: str, *, with_slow: bool) -> Figure:
-        takes, kinds = self._takes(with_slow=with_slow)
+    def figure(self, scale: Scale, left_out: str, beside: int) -> Figure:
+        takes, kinds = self._takes(beside)
         rounds = min(scale.rounds, ROUNDS if self.rows <= 10_000 else 3)
         taken: dict[str, list[Take]] = {name: [] for name in takes}
 
@@ -191,7 +203,7 @@ class _Cell:
         return run
 
     def _takes(
-        self, *, with_slow: bool
+        self, beside: int
     ) -> tuple[dict[str, Callable[[], Take]], dict[str, Kind]]:
         floor = FLOORS[self.operation]
         takes: dict[str, Callable[[], Take]] = {floor: self._floor(self.operation)}
@@ -202,12 +214,14 @@ class _Cell:
             kinds["COPY, binary"] = "floor"
 
         for peer in self.site.peers:
-            if self.operation in peer.asks and (with_slow or not peer.is_slow):
+            if self.operation in peer.asks and beside >= (
+                ALL if peer.is_slow else QUICK
+            ):
                 ask = peer.asks[self.operation]
                 label = peer.package.replace("==", " ")
                 takes[label], kinds[label] = self._over_http(peer.name, ask), "peer"
 
-        if with_slow:
+        if beside == ALL:
             takes["plain DRF"] = self._over_http("drf", PLAIN[self.operation])
             kinds["plain DRF"] = "peer"
 
@@ -268,7 +282,7 @@ def _extras(site: _Site, scale: Scale) -> list[Figure]:
     rounds = min(scale.rounds, ROUNDS)
 
     return [
-        _validation(site, scale.count(2_000), rounds, "transactions"),
+        _validation(site, scale.count(1_000), rounds, "transactions"),
         _bad_rows(site, rows, rounds),
         _single_row(site, scale.count(SINGLES), rounds),
     ]

@@ -23,7 +23,7 @@ __all__ = ("measure",)
 CLIENTS = (1, 10, 100, 500)
 NDJSON = "application/x-ndjson"
 #: Answers that a round looks at, at least, and how often each client asks, at least.
-ANSWERS, REQUESTS = 100, 2
+ANSWERS, REQUESTS = 200, 1
 TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),

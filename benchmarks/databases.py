@@ -60,10 +60,7 @@ class Database(dict[str, str]):
 
     def __enter__(self) -> Self:
         if self._pid is not None:
-            address: dict[str, Any] = {
-                name: self[key] for key, name in ADDRESS.items() if key in self
-            }
-            self._connection = psycopg.connect(**address, autocommit=True)
+            self._connection = psycopg.connect(**self.address, autocommit=True)
 
             if self._counts:
                 self._connection.execute(f"CREATE EXTENSION IF NOT EXISTS {MODULE}")
@@ -73,6 +70,11 @@ class Database(dict[str, str]):
     def __exit__(self, *_: object) -> None:
         if self._connection is not None:
             self._connection.close()
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """As psycopg takes it."""
+        return {name: self[key] for key, name in ADDRESS.items() if key in self}
 
     @property
     def cpu_seconds(self) -> float | None:

@@ -283,18 +283,11 @@ def _socket(stack: contextlib.ExitStack, port: int, url: str) -> Callable[[], Ta
     return take
 
 
-def _connections(database: dict[str, str]) -> int:
+def _connections(database: Database) -> int:
     """How many clients the server has, after those that leave have left."""
-    names = {
-        "PGHOST": "host",
-        "PGPORT": "port",
-        "PGUSER": "user",
-        "PGDATABASE": "dbname",
-    }
-    given = {names[key]: value for key, value in database.items()}
     time.sleep(0.1)
 
-    with psycopg.connect(**given) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(**database.address) as connection:
         row = connection.execute(CONNECTIONS).fetchone()
 
     assert row is not None  # a count has one

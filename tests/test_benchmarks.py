@@ -16,6 +16,7 @@ from benchmarks import bars, growth, page, plots, report
 from benchmarks.flights import YEAR_ROWS, Files
 from benchmarks.measuring import Figure, Scale, Series, alternate, exponent, within
 from benchmarks.meter import CPU, DATABASE_CPU, MEMORY, STATEMENTS
+from tests import forms
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -354,6 +355,22 @@ def test_real_job_is_measured_against_copy():
     assert "COPY grows with the " in grown.note
     assert len(grown.series) == 4
     assert all(value < 64 for series in memory.series for value in series.values)
+
+
+#: Those that are not measured above and below, in `make test-long` alone: each starts
+#: servers of its own.
+OTHERS = [name for name in command.BENCHMARKS if name not in ("jobs", "parts")]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", OTHERS if forms.LONG else [])
+def test_each_section_measures_with_real_servers(name):
+    section = command.run(name, Scale(rounds=1, size=0.01), None)
+
+    assert section.failure == ""
+    assert section.figures
+    assert all(series.values for one in section.figures for series in one.series)
 
 
 def test_real_server_is_measured(capsys):
