@@ -444,7 +444,7 @@ numpy = st.one_of(
         (
             np.bytes_(b"a"),
             np.datetime64("2024-01-01T00:00:00", "ns"),
-            np.datetime64("NaT"),
+            np.datetime64("NaT", "ns"),
             np.array(3),
             np.array([[1, 2], [3, 4]]),
             np.array([0.1, None], dtype=object),
