@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from django_partstream import conf
 from django_partstream.jobs import states
 from django_partstream.jobs.crash_points import Point
 from tests.chaos.arena import RESCUE_SECONDS, Arena, watching
-from tests.forms import count
+from tests.forms import LONG, count
 
 pytestmark = pytest.mark.chaos
 
@@ -66,6 +67,32 @@ def test_a_killed_worker_is_replaced_within_lease_and_sweep(arena: Arena) -> Non
     arena.stop(workers)
     arena.verify(job)
     assert arena.takeovers() == 1
+
+
+@pytest.mark.skipif(not LONG, reason="takes a minute")
+def test_a_killed_worker_is_replaced_within_half_a_minute_by_default(
+    arena: Arena,
+) -> None:
+    defaults = conf.Settings()
+    partstream = {
+        "LEASE_SECONDS": defaults.lease_seconds,
+        "SWEEP_SECONDS": defaults.sweep_seconds,
+    }
+    job = arena.make_job(500, seconds=0.01)
+    workers = [arena.worker(partstream=partstream) for _ in range(2)]
+    arena.until(lambda: arena.fresh(job).current > 20)
+    pid = arena.fresh(job).worker.split(":")[1]
+    victim = next(worker for worker in workers if str(worker.pid) == pid)
+    workers.remove(victim)
+
+    arena.kill(victim)
+    arena.wait(job)
+    arena.stop(workers)
+
+    arena.verify(job)
+    [rescued] = arena.rescues()
+    assert rescued < 30
+    arena.note("a kill under default settings", [job])
 
 
 def moments(arena: Arena) -> list[Point]:

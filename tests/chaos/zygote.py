@@ -36,9 +36,9 @@ from django.utils import timezone  # noqa: E402
 from django_partstream import conf  # noqa: E402
 from django_partstream.jobs import arq_queue, states, submit  # noqa: E402, F401
 from django_partstream.jobs.execute import Pace, run_slice  # noqa: E402
-from django_partstream.jobs.observer import JobEvent, observe_jobs  # noqa: E402
 from django_partstream.jobs.queue import get_queue  # noqa: E402
 from django_partstream.testing import crash_at  # noqa: E402
+from tests.chaos import history  # noqa: E402
 from tests.chaos.work import KIND, TABLES  # noqa: E402
 
 Order = dict[str, Any]
@@ -93,27 +93,13 @@ def obey(order: Order) -> None:
     if "skew" in order:
         skew(order["skew"])
 
-    history = os.open(order["history"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    observe_jobs(lambda event: os.write(history, told(event)))
+    history.write_to(order["history"])
 
     with contextlib.ExitStack() as stack:
         if "crash" in order:
             stack.enter_context(crash_at(**order["crash"]))
 
         ORDERS[order["do"]](order)
-
-
-def told(event: JobEvent) -> bytes:
-    said = {
-        "at": time.monotonic(),
-        "pid": os.getpid(),
-        "kind": event.kind,
-        "job": str(event.job_id),
-        "takeover": event.takeover,
-        "end": event.end,
-    }
-
-    return json.dumps(said).encode() + b"\n"
 
 
 def skew(seconds: float) -> None:

@@ -13,7 +13,7 @@ Paths are below `tests/`.
 | 7 | after a cancel has returned nothing more is written | `jobs/test_cancelling.py`, `jobs/test_machine.py` |
 | 8 | followers see the end within the poll interval | `jobs/test_following.py`, `jobs/test_progress.py` |
 | 9 | a queue or channel layer that fails changes no job | `jobs/test_observer.py`, `jobs/test_following.py` |
-| 10 | a killed worker is replaced within lease and sweep | `chaos/test_workers.py` (…within_lease_and_sweep) |
+| 10 | a killed worker is replaced within lease and sweep | `chaos/test_workers.py` (…within_lease_and_sweep; …by_default, in the long form) |
 | 11 | one job for one key, however many posts | `jobs/test_submission.py` |
 | 12 | memory is flat in the number of rows | `test_upload_memory.py`, `benchmarks/jobs*.py` |
 | 13 | other requests stay quick beside an embedded job | `benchmarks/jobs*.py` |
@@ -34,11 +34,11 @@ Paths are below `tests/`.
 | F13 | progress lost, doubled, reordered | `jobs/test_following.py`, `jobs/test_progress.py` |
 | F14, F15 | slow sockets; group membership lost | `test_websocket.py`, `jobs/test_following.py` |
 | F16 | rows that raise, exit, or take all memory | `jobs/test_poison.py`, `jobs/test_deadly_rows.py` |
-| F17 | SQLite with several processes | `chaos/test_workers.py` (on SQLite) |
+| F17 | SQLite with several processes | `chaos/test_workers.py` (on SQLite), `chaos/test_servers.py` (two that serve) |
 | F18 | the input changed or cut short | `jobs/test_inputs.py`, `jobs/test_accepted.py` (storage) |
 | F19 | cancel, retry, takeover and end in any order | `jobs/test_machine.py` |
 | F20 | rows of another version of the code, unknown kinds | `jobs/test_fingerprint.py`, `jobs/test_execute.py` |
-| F21 | the serving process restarts with an embedded job | `jobs/test_queues.py`, `test_asgi.py` |
+| F21 | the serving process ends with an embedded job | `chaos/test_servers.py` (gunicorn, daphne, hypercorn, uvicorn with two processes, runserver), `jobs/test_queues.py`, `test_asgi.py` |
 | F22 | parts of one job at once | there are none: one slice of a job at a time |
 | F23 | a million rows with F2, F6 and F9 at once | `make chaos` |
 """  # noqa: E501 - a table
