@@ -48,6 +48,7 @@ router.register("accounts", app.AccountViewSet, basename="accounts")
 router.register("tags", app.TagViewSet, basename="tags")
 router.register("articles", app.ArticleViewSet, basename="articles")
 router.register("products", app.ProductViewSet, basename="products")
+router.register("products-by-rows", app.ProductsByRowsViewSet, basename="rows-products")
 router.register("our-products", app.TenantProductViewSet, basename="our-products")
 router.register(
     "our-products-by-rows", app.TenantProductsByRowsViewSet, basename="by-rows"

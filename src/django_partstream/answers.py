@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import prefetch_related_objects
 from rest_framework.response import Response
 
+from . import conf, encoding
 from .bulk.fetched import shown_relations
 from .bulk.outcome import Kind
 from .bulk.outcomes import Outcomes
 from .bulk.shown import shown
 from .bulk.verb import Verb
 from .errors import InvalidRowsError
+from .idempotency import is_kept
+from .row_lines import RowLines, asks_for_lines
 from .serializers import BulkModelSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.models import QuerySet
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
 
     from .bulk.operation import Operation
     from .bulk.outcome import Outcome
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from .intent import Intent
 
 __all__ = ("answer", "refusal", "with_headers")
+
+AnyResponse = TypeVar("AnyResponse", bound="HttpResponseBase")
 
 PAST = {
     Verb.CREATE: "created",
@@ -58,9 +65,20 @@ def answer(
     operation: Operation,
     intent: Intent,
     outcomes: Sequence[Outcome],
-) -> Response:
-    """The response, with what is stored now: PROTOCOL section 8."""
-    if intent.preferences.lenient:
+) -> HttpResponseBase:
+    """The response, with what is stored now: PROTOCOL section 8.
+
+    Many rows, asked for as NDJSON, are a `RowLines`, of which the first are made now.
+    """
+    response: HttpResponseBase
+
+    if _is_by_lines(view.request, intent, outcomes):
+        response = RowLines(
+            view.request,
+            _lines(view, target, intent, Outcomes.of(outcomes)),
+            status=207 if intent.preferences.lenient else _status(intent),
+        )
+    elif intent.preferences.lenient:
         response = Response(_report(view, target, intent, outcomes), status=207)
     elif intent.verb is Verb.DELETE:
         response = Response(_count(intent, outcomes))
@@ -75,7 +93,42 @@ def answer(
     return with_headers(response, operation, intent)
 
 
-def with_headers(response: Response, operation: Operation, intent: Intent) -> Response:
+def _is_by_lines(request: Request, intent: Intent, outcomes: Sequence[Outcome]) -> bool:
+    """Whether the rows are shown as they are sent. An answer that is kept, or that is
+    one piece, is made whole."""
+    tells_rows = intent.preferences.lenient or not (
+        intent.verb is Verb.DELETE or intent.preferences.minimal
+    )
+
+    return (
+        tells_rows
+        and len(outcomes) > conf.current().batch_size
+        and asks_for_lines(request)
+        and not is_kept(request, intent)
+    )
+
+
+def _lines(
+    view: Any, target: Target, intent: Intent, outcomes: Outcomes
+) -> Iterator[bytes]:
+    """As `RowsRenderer` makes them, a batch of rows at a time."""
+    size = conf.current().batch_size
+    lenient = intent.preferences.lenient
+    head = encoding.encode(_counts(outcomes)) + b"\n" if lenient else b""
+
+    for start in range(0, len(outcomes), size):
+        if lenient:
+            rows = _results(view, target, intent, outcomes[start : start + size])
+        else:
+            rows = _objects(view, target, outcomes.pks[start : start + size])
+
+        yield head + b"".join(encoding.encode(row) + b"\n" for row in rows)
+        head = b""
+
+
+def with_headers(
+    response: AnyResponse, operation: Operation, intent: Intent
+) -> AnyResponse:
     """The response, saying how rows were written and which preferences were heeded."""
     response["Bulk-Mode"] = _mode(operation)
 
@@ -100,9 +153,20 @@ def _report(
     view: Any, target: Target, intent: Intent, outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
     """Counts first, then the rows in input order."""
+    results = _results(view, target, intent, outcomes)
+
+    return {**_counts(outcomes), "results": results}
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    return dataclasses.asdict(Outcomes.of(outcomes).counts())
+
+
+def _results(
+    view: Any, target: Target, intent: Intent, outcomes: Sequence[Outcome]
+) -> list[dict[str, Any]]:
     wants_data = intent.verb is not Verb.DELETE and not intent.preferences.minimal
-    known = Outcomes.of(outcomes)
-    written = known.written()
+    written = Outcomes.of(outcomes).written()
     stored = iter(_objects(view, target, written) if wants_data else ())
     results: list[dict[str, Any]] = []
 
@@ -122,7 +186,7 @@ def _report(
 
         results.append(result)
 
-    return {**dataclasses.asdict(known.counts()), "results": results}
+    return results
 
 
 def _problem(outcome: Outcome) -> dict[str, Any]:
@@ -144,15 +208,22 @@ def _objects(view: Any, target: Target, pks: Sequence[Any]) -> Any:
     if objects is not None:
         return objects
 
-    stored = _stored(view, target, pks)
+    found = _stored(view, target, pks)
+    stored = [found[pk] for pk in pks if pk in found]
     serializer = view.get_serializer(stored, many=True)
     prefetch_related_objects(stored, *shown_relations(serializer, target.model))
 
-    return serializer.data
+    if len(stored) == len(pks):
+        return serializer.data
+
+    told = iter(serializer.data)
+
+    return [next(told) if pk in found else None for pk in pks]
 
 
-def _stored(view: Any, target: Target, pks: Sequence[Any]) -> list[Any]:
-    """The rows as they are stored, in this order."""
+def _stored(view: Any, target: Target, pks: Sequence[Any]) -> dict[Any, Any]:
+    """The rows as they are stored, by primary key. Others may have deleted some, once
+    their transaction has ended."""
     found = _shown_by(view, target).in_bulk(set(pks))
     left = set(pks).difference(found)
 
@@ -162,7 +233,7 @@ def _stored(view: Any, target: Target, pks: Sequence[Any]) -> list[Any]:
         manager = target.model._base_manager
         found |= manager.using(target.using).in_bulk(left)
 
-    return [found[pk] for pk in pks]
+    return found
 
 
 def _shown_by(view: Any, target: Target) -> QuerySet[Any]:

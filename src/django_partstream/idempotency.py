@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-__all__ = ("HEADER", "REPLAYED", "once_of")
+    from .intent import Intent
+
+__all__ = ("HEADER", "REPLAYED", "is_kept", "once_of")
 
 HEADER = "Idempotency-Key"
 #: Said on the answer to a request that came before.
@@ -30,6 +32,11 @@ MAX_LENGTH = 255
 MIN_ANONYMOUS_LENGTH = 32
 
 BLOCK_BYTES = 1024 * 1024
+
+
+def is_kept(request: Request, intent: Intent) -> bool:
+    """Whether what is answered at once is kept for whoever asks again."""
+    return HEADER in request.headers and not intent.preferences.rollback
 
 
 def once_of(

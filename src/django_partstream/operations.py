@@ -18,12 +18,13 @@ from .bulk_work import kind_of
 from .errors import BusyError, QueryTimeoutError, TooManyRowsError
 from .intent import read_body, read_intent
 from .replays import answered_once
+from .row_lines import RowLines
 from .signals import bulk_written
 from .submission import submit_work
 from .target import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
@@ -40,6 +41,8 @@ __all__ = ("AS_A_JOB", "AT_ONCE_OR_LATER", "Way", "answer")
 #: the longest pause before the second try, in seconds; it doubles.
 ATTEMPTS = 6
 PAUSE_SECONDS = 0.05
+#: At most so many rows are one batch when they are tried again.
+RETRIED_ROWS = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ class Way:
     #: they can neither become one nor be answered.
     becomes_a_job: Callable[[Any, Request, Intent, int], bool]
     #: The response when they are written.
-    answer: Callable[..., Response] = answers.answer
+    answer: Callable[..., HttpResponseBase] = answers.answer
     #: Rows that are written together.
     batch_size: Callable[[], int] = lambda: conf.current().batch_size
     #: Seconds that a statement may take, by when the whole began. Raises
@@ -58,6 +61,40 @@ class Way:
     seconds: Callable[[float], float | None] = lambda started: (
         conf.current().query_timeout_seconds
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Input:
+    """The rows of a request, which can be read more than once."""
+
+    inspection: rows.Inspection
+    spool: BinaryIO
+    #: Rows of a batch.
+    size: int
+    #: All of them, where they were kept.
+    kept: Sequence[rows.Block] | None
+
+    @property
+    def is_one_batch(self) -> bool:
+        return self.inspection.rows <= self.size
+
+    def batches(self) -> Iterator[rows.Block]:
+        for block in self._blocks():
+            if len(block) < 2 * self.size:
+                yield block
+                continue
+
+            for start in range(0, len(block), self.size):
+                yield block.part(start, start + self.size)
+
+    def _blocks(self) -> Iterable[rows.Block]:
+        if self.kept is not None:
+            return self.kept
+
+        self.spool.seek(0)
+        found = rows.blocks(self.spool, self.inspection.dialect, self.size)
+
+        return (block for block, _ in found)
 
 
 def answer(
@@ -84,13 +121,26 @@ def answer(
         if way.becomes_a_job(view, request, intent, inspection.rows):
             return _submit(view, request, intent, operation, inspection, spool)
 
-        return answered_once(
-            request,
-            intent,
-            lambda: _write(view, target, operation, intent, inspection, spool, way),
-            using=target.using,
-            stream=spool,
-        )
+        started = time.monotonic()
+
+        def write(attempt: int) -> HttpResponseBase:
+            given = Input(inspection, spool, way.batch_size(), inspection.blocks)
+
+            if attempt:
+                # Read anew, as somebody's hook may have changed the rows; and in one
+                # batch, whose order of locks is total.
+                size = max(given.size, min(inspection.rows, RETRIED_ROWS))
+                given = dataclasses.replace(given, size=size, kept=None)
+
+            return answered_once(
+                request,
+                intent,
+                lambda: _write(view, target, operation, intent, given, way, started),
+                using=target.using,
+                stream=spool,
+            )
+
+        return _persistently(write, target.using)
 
 
 def _becomes_a_job(view: Any, request: Request, intent: Intent, count: int) -> bool:
@@ -127,49 +177,19 @@ def _sync_max_rows(view: Any) -> int:
     return view.sync_max_rows or conf.current().sync_max_rows
 
 
-def _write(
-    view: Any,
-    target: Target,
-    operation: Operation,
-    intent: Intent,
-    inspection: rows.Inspection,
-    spool: BinaryIO,
-    way: Way,
-) -> Response:
-    """In one transaction, tried again where others got in its way.
+def _persistently(
+    write: Callable[[int], HttpResponseBase], using: str
+) -> HttpResponseBase:
+    """What `write` returns, which is called again, with the number of the try, where
+    others got in its way.
 
-    Raises InvalidRowsError, which names every bad row, unless the client is lenient;
-    BusyError when all tries were in vain, or the transaction is not ours.
+    Raises BusyError when all tries were in vain, or the transaction is not ours.
     """
-    is_ours = not connections[target.using].in_atomic_block
-    operation.wants_pks = _wants_pks(target, intent, way)
-    attempts = ATTEMPTS if is_ours else 1
-    started = time.monotonic()
+    attempts = ATTEMPTS if _is_ours(using) else 1
 
     for attempt in range(attempts):
-        spool.seek(0)
-
         try:
-            with (
-                transaction.atomic(using=target.using),
-                time_limit.limited(target.using, way.seconds(started)),
-            ):
-                # A second try reads anew: somebody's hook may have changed the rows.
-                known = None if attempt else inspection.blocks
-                read = known or _read(inspection, spool, way)
-                outcomes = _run(operation, read, way, started)
-                refusal = answers.refusal(outcomes)
-
-                if refusal is not None and not intent.preferences.lenient:
-                    raise refusal
-
-                # Inside, so that a dry run shows what would be stored.
-                response = way.answer(view, target, operation, intent, outcomes)
-
-                if intent.preferences.rollback:
-                    transaction.set_rollback(True, using=target.using)
-
-                return response
+            return write(attempt)
         except DatabaseError as error:
             if time_limit.was_exceeded(error):
                 raise QueryTimeoutError from error
@@ -185,6 +205,54 @@ def _write(
     raise AssertionError("the last attempt returns or raises")
 
 
+def _is_ours(using: str) -> bool:
+    """Whether the next transaction here is one of ours."""
+    return not connections[using].in_atomic_block
+
+
+def _write(
+    view: Any,
+    target: Target,
+    operation: Operation,
+    intent: Intent,
+    given: Input,
+    way: Way,
+    started: float,
+) -> HttpResponseBase:
+    """In one transaction.
+
+    Raises InvalidRowsError, which names every bad row, unless the client is lenient.
+    """
+    is_ours = _is_ours(target.using)
+    operation.wants_pks = _wants_pks(target, intent, way)
+
+    with (
+        transaction.atomic(using=target.using),
+        time_limit.limited(target.using, way.seconds(started)),
+    ):
+        if not given.is_one_batch:
+            operation.lock(given.batches())
+
+        outcomes = _run(operation, given.batches(), way, started)
+        refusal = answers.refusal(outcomes)
+
+        if refusal is not None and not intent.preferences.lenient:
+            raise refusal
+
+        # Inside, so that a dry run shows what would be stored.
+        response = way.answer(view, target, operation, intent, outcomes)
+
+        if isinstance(response, RowLines) and (
+            intent.preferences.rollback or not is_ours
+        ):
+            response.make_all()
+
+        if intent.preferences.rollback:
+            transaction.set_rollback(True, using=target.using)
+
+        return response
+
+
 def _wants_pks(target: Target, intent: Intent, way: Way) -> bool:
     """Whether anybody is told the primary keys of rows that are created."""
     preferences = intent.preferences
@@ -197,29 +265,15 @@ def _wants_pks(target: Target, intent: Intent, way: Way) -> bool:
     )
 
 
-def _read(
-    inspection: rows.Inspection, spool: BinaryIO, way: Way
-) -> Iterator[rows.Block]:
-    found = rows.blocks(spool, inspection.dialect, way.batch_size())
-
-    return (block for block, _ in found)
-
-
 def _run(
-    operation: Operation, blocks: Iterable[rows.Block], way: Way, started: float
+    operation: Operation, batches: Iterable[rows.Block], way: Way, started: float
 ) -> Outcomes:
     outcomes: list[Outcomes] = []
-    size = way.batch_size()
 
-    for block in blocks:
-        is_large = len(block) >= 2 * size
-        starts = range(0, len(block), size) if is_large else ()
-        parts = [block.part(start, start + size) for start in starts] or [block]
-
-        for part in parts:
-            outcomes.append(operation.run(part))
-            # Raises when there is no time left.
-            way.seconds(started)
+    for batch in batches:
+        outcomes.append(operation.run(batch))
+        # Raises when there is no time left.
+        way.seconds(started)
 
     return Outcomes.joined(outcomes)
 

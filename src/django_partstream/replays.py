@@ -22,6 +22,7 @@ from .owners import is_nobody, is_stored, owner_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from .intent import Intent
@@ -37,18 +38,18 @@ KIND = "answer"
 def answered_once(
     request: Request,
     intent: Intent,
-    write: Callable[[], Response],
+    write: Callable[[], HttpResponseBase],
     *,
     using: str,
     stream: BinaryIO,
-) -> Response:
+) -> HttpResponseBase:
     """What `write` returns; for an `Idempotency-Key` that came with the same request
     before, what it returned then.
 
     `using` is the database that `write` writes to; `stream`, the input, is left at its
     beginning. What raises is not kept. Raises the errors of idempotency.
     """
-    if idempotency.HEADER not in request.headers or intent.preferences.rollback:
+    if not idempotency.is_kept(request, intent):
         return write()
 
     if not (is_nobody(request.user) or is_stored(request.user)):
@@ -90,12 +91,14 @@ def answered_once(
 
 
 def _write(
-    write: Callable[[], Response], owner: Any, once: Once, using: str
-) -> Response:
+    write: Callable[[], HttpResponseBase], owner: Any, once: Once, using: str
+) -> HttpResponseBase:
     with transaction.atomic(using=using):
         # First, so that who comes at the same time waits here.
         job = claim(kind=KIND, owner=owner, once=once)
         response = write()
+        # No stream: what is kept is made whole.
+        assert isinstance(response, Response)
         job.spec = {
             "status": response.status_code,
             "headers": {

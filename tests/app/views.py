@@ -269,6 +269,12 @@ class TenantProductViewSet(ProductViewSet):
         return super().get_queryset().filter(tenant=tenant)
 
 
+class ProductsByRowsViewSet(ProductViewSet):
+    """One row after the other."""
+
+    bulk_side_effects = "rows"
+
+
 class TenantProductsByRowsViewSet(TenantProductViewSet):
     """The same, one row after the other."""
 

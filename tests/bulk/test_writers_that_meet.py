@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test import Client
 
 from django_partstream import operations
@@ -71,6 +71,83 @@ def test_no_upsert_fails_because_of_another() -> None:
     stored: list[Any] = [*Product.objects.values_list("code", "serial", "slot")]
     assert {(f"P{n}", (n * 7919) % 1009, KEYS - n) for n in range(KEYS)} >= set(stored)
     assert len(stored) == len({code for code, _, _ in stored})
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("PATCH", "/api/products/"),
+        ("POST", "/api/products/?unique_fields=code"),
+        ("PUT", "/api/products/?unique_fields=serial"),
+        ("DELETE", "/api/products/"),
+        ("PATCH", "/api/products-by-rows/"),
+    ],
+)
+def test_all_stored_rows_are_locked_before_the_first_is_written(
+    method: str, address: str, settings: Any
+) -> None:
+    """Whoever comes later waits, with nothing in hand that is waited for."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer; InnoDB locks in an order of its own")
+
+    settings.PARTSTREAM = {"BATCH_SIZE": 2}
+    stored = [
+        Product.objects.create(code=f"P{n}", serial=n, price=1, slot=n)
+        for n in range(7)
+    ]
+    asked = stored[:0:-1]
+    free: list[list[str]] = []
+
+    def look() -> None:
+        try:
+            with transaction.atomic():
+                rows = Product.objects.select_for_update(skip_locked=True)
+                free.append([product.code for product in rows])
+        finally:
+            connections.close_all()
+
+    def watch(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if not free and str(sql).lstrip().startswith(("UPDATE", "DELETE")):
+            other = threading.Thread(target=look)
+            other.start()
+            other.join()
+
+        return execute(sql, params, many, context)
+
+    rows: list[Any] = [
+        {"id": p.pk, "code": p.code, "serial": p.serial, "price": 2, "slot": p.slot}
+        for p in asked
+    ]
+
+    with connection.execute_wrapper(watch):
+        response = Client().generic(
+            method,
+            address,
+            json.dumps([p.pk for p in asked] if method == "DELETE" else rows),
+            content_type="application/json",
+        )
+
+    assert response.status_code == 200, response.content
+    # The first row was not asked for.
+    assert free == [["P0"]]
+
+
+@pytest.mark.parametrize("key", ["code", "serial", "shelf,slot"])
+def test_new_rows_have_one_order_whatever_their_key(key: str) -> None:
+    rows = [
+        {"code": f"P{n}", "serial": (n * 7) % 10, "shelf": "s", "slot": -n}
+        for n in random.Random(3).sample(range(10), 10)
+    ]
+
+    response = Client().post(
+        f"/api/products/?unique_fields={key}",
+        json.dumps(rows),
+        content_type="application/json",
+    )
+
+    assert [row["code"] for row in response.json()] == [row["code"] for row in rows]
+    made = Product.objects.order_by("pk").values_list("code", flat=True)
+    assert [*made] == [f"P{n}" for n in range(10)]
 
 
 @pytest.mark.parametrize(

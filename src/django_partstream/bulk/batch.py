@@ -17,6 +17,7 @@ from django.db import DatabaseError, connections, transaction
 
 from . import columns as cols
 from .entry import DENIALS, denied
+from .locking import insert_order, ordering_set
 from .matching import Finder, locked_instances, primary_keys
 from .outcome import Kind, RowError
 from .plan import Candidate
@@ -260,7 +261,26 @@ class Batch:
                 self._write_run(list(run), self._update if is_update else self._insert)
         else:
             self._write_run(updates, self._update)
-            self._write_run(_sorted(inserts, is_exact=self._is_exact), self._insert)
+            self._write_run(self._sorted(inserts), self._insert)
+
+    def _sorted(self, entries: list[Entry]) -> list[Entry]:
+        """As `locking` says; those that are found by no key keep their order."""
+        keyed = [entry for entry in entries if entry.key is not None]
+        others = [entry for entry in entries if entry.key is None]
+        names = [name for name in self._table.by_name if _have(keyed, name)]
+        columns = ordering_set(self._target.model, names)
+
+        if not columns and not all(name in names for name in self._key_names):
+            return entries
+
+        columns = columns or self._fields.columns
+        cells = {
+            column.attname: [entry.values[column.attname] for entry in keyed]
+            for column in columns
+        }
+        order = insert_order(columns, cells, self._target.using) if keyed else ()
+
+        return [keyed[index] for index in order] + others
 
     def _write_run(
         self, entries: list[Entry], write: Callable[[list[Entry]], list[Entry]]
@@ -410,6 +430,10 @@ class Batch:
             again.append(entry)
 
 
+def _have(entries: Sequence[Entry], name: str) -> bool:
+    return all(name in entry.values for entry in entries)
+
+
 def _pks(entries: Sequence[Entry]) -> list[Any]:
     return [entry.stored.pk for entry in entries]
 
@@ -424,20 +448,3 @@ def _cells(
         return [tuple(record[c.attname] for c in columns) for record in records]
 
     return list(map(itemgetter(*(c.attname for c in columns)), records))
-
-
-def _sorted(entries: list[Entry], *, is_exact: bool) -> list[Entry]:
-    """In the order of their keys, so that writers that meet wait for each other instead
-    of dying in a deadlock; keys that may be equal to the database keep theirs."""
-    keyed: list[Any] = [entry for entry in entries if entry.key is not None]
-    others = [entry for entry in entries if entry.key is None]
-
-    def rank(entry: Any) -> Any:
-        return entry.key if is_exact else tuple(map(cols.folded, entry.key))
-
-    try:
-        keyed.sort(key=rank)
-    except TypeError:
-        keyed.sort(key=lambda entry: str(rank(entry)))
-
-    return keyed + others

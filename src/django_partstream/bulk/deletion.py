@@ -15,6 +15,7 @@ from .block import Block
 from .cells import Cells
 from .effects import deleting_reason
 from .entry import DENIALS, Entry, denied
+from .locking import lock_rows, locks_in_order
 from .matching import Finder, can_lock_values, locked_instances, locked_values
 from .outcome import Kind, Outcome, RowError
 from .outcomes import Outcomes
@@ -26,7 +27,7 @@ from .watch import TableWatch
 from .writers import writer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .entry import Target
     from .matching import Key
@@ -82,6 +83,30 @@ class Delete:
         names = (self._given or self._primary).names
 
         return tuple(dict.fromkeys((*self._columns, *names))), names
+
+    def lock(self, blocks: Iterable[Sequence[Row]]) -> None:
+        """Lock the stored rows of all these before any of them is deleted, as
+        `locking` says."""
+        if not locks_in_order(self._target.using):
+            return
+
+        wanted: dict[keys.UniqueFields, set[Key]] = {}
+
+        for block in map(Block.of, blocks):
+            plain = self._plain_keys(block.values)
+
+            if plain is not None:
+                wanted.setdefault(self._primary, set()).update(plain)
+                continue
+
+            for entry in (Entry(row, self._data(row), 0) for row in block):
+                fields = self._read_key(entry)
+
+                if fields is not None and entry.key is not None:
+                    wanted.setdefault(fields, set()).add(entry.key)
+
+        for fields, found in wanted.items():
+            lock_rows(self._target.world, fields.columns, found)
 
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order; see `Upsert.run`."""

@@ -196,6 +196,29 @@ class KeyReader:
             if unknown.isdisjoint(map(type, key))
         }
 
+    def told(self, plan: Plan, rows: Sequence[Any]) -> Iterator[Key]:
+        """The keys of rows that are not looked at yet, as far as that can be told
+        without anybody else's code."""
+        if self._fields.is_assigned:
+            (name,) = self._fields.names
+            known = self.known(plan, rows)
+
+            for key, value in zip(known, members(rows, name), strict=True):
+                found = key or self._assigned({name: value})[0]
+
+                if found is not None:
+                    yield found
+
+            return
+
+        if any(column.is_relation for column in self._fields.columns):
+            plan.prime(rows)
+        else:
+            plan.new.prime(rows)
+
+        self.prime(plan)
+        yield from self._known.values()
+
     def known(self, plan: Plan, rows: Sequence[Any]) -> list[Key | None]:
         """The keys of a batch that the plan has read, as far as they can be told of
         whole columns; None of the others."""

@@ -37,6 +37,7 @@ __all__ = (
     "Key",
     "can_lock_values",
     "instances",
+    "lock",
     "locked_instances",
     "locked_values",
     "primary_keys",
@@ -199,21 +200,30 @@ def locked_instances(
         return instances(queryset, columns)
 
     if query.distinct or query.group_by is not None:
-        # A row of these is no row of the table.
-        model = queryset.model
-        locked = (
-            model._base_manager.using(queryset.db)
-            .filter(pk__in=queryset.order_by().values("pk"))
-            .order_by("pk")
-            .select_for_update()
-        )
-        list(locked.values_list("pk"))
+        lock(queryset)
 
         return instances(queryset, columns)
 
+    return instances(_locking(queryset), columns)
+
+
+def lock(queryset: QuerySet[Model]) -> None:
+    """Lock these rows in the order of their primary keys until the transaction ends."""
+    query = queryset.query
+
+    if query.distinct or query.group_by is not None:
+        # A row of these is no row of the table.
+        rows = queryset.model._base_manager.using(queryset.db)
+        queryset = rows.filter(pk__in=queryset.order_by().values("pk"))
+
+    list(_locking(queryset).values_list("pk"))
+
+
+def _locking(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    features = connections[queryset.db].features
     of = ("self",) if features.has_select_for_update_of else ()
 
-    return instances(queryset.order_by("pk").select_for_update(of=of), columns)
+    return queryset.order_by("pk").select_for_update(of=of)
 
 
 def can_lock_values(queryset: QuerySet[Any]) -> bool:

@@ -9,7 +9,7 @@ from .pipeline import Upsert
 from .verb import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .entry import Target
     from .outcomes import Outcomes
@@ -32,6 +32,11 @@ class Operation(Protocol):
 
     def csv_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns that a file may have, and those that it must have."""
+        ...
+
+    def lock(self, blocks: Iterable[Sequence[Row]]) -> None:
+        """Lock the stored rows of all these before any of them is run, as `locking`
+        says; those apart whose key only a look at each tells."""
         ...
 
     def run(self, rows: Sequence[Row]) -> Outcomes:

@@ -24,6 +24,7 @@ from .cells import Cells
 from .columnar import Columnar
 from .effects import per_row_reason
 from .entry import Entry, Target
+from .locking import lock_rows, locks_in_order
 from .one_by_one import OneByOne
 from .outcome import Kind
 from .outcomes import Outcomes
@@ -36,7 +37,7 @@ from .watch import TableWatch
 from .writers import writer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
@@ -133,6 +134,20 @@ class Upsert:
             tuple(dict.fromkeys((*required, *names))),
         )
 
+    def lock(self, blocks: Iterable[Sequence[Row]]) -> None:
+        """Lock the stored rows of all these before any of them is run, as `locking`
+        says; those apart whose key only a look at each tells."""
+        if not self.verb.matches or not locks_in_order(self._target.using):
+            return
+
+        reader = self._key_reader(self._plan.relations)
+        keys = {
+            key
+            for block in blocks
+            for key in reader.told(self._plan, self._given(Block.of(block).values))
+        }
+        lock_rows(self._target.world, self._fields.columns, keys)
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order.
 
@@ -184,6 +199,8 @@ class Upsert:
             if outcomes is not None:
                 return outcomes
 
+        # What sees to rows in parts locks them in parts.
+        self.lock([block])
         rows = zip(block, data, strict=True)
         entries = [Entry(row, given, i) for i, (row, given) in enumerate(rows)]
 

@@ -15,6 +15,7 @@ from django.db import connections, transaction
 
 from . import columns as cols
 from .compiled.reading import ABSENT, Absent
+from .locking import insert_order, ordering_set
 from .matching import Finder, can_lock_values, locked_values
 from .outcome import Kind, Outcome
 from .outcomes import Outcomes
@@ -488,8 +489,8 @@ class _Run:
             if any(self._keys[place] is None for place in places):
                 raise _NotTogetherError
 
-            # Writers that meet wait for each other, instead of dying in a deadlock.
-            order = _in_order([self._keys[place] for place in places])
+            columns_in_order = ordering_set(self._of._target.model, completed) or key
+            order = insert_order(columns_in_order, completed, self._of._target.using)
             pick = itemgetter(*order) if len(order) > 1 else tuple
             completed = {name: pick(cells) for name, cells in completed.items()}
 
@@ -613,10 +614,3 @@ def _picked(cells: Sequence[Any], indexes: Sequence[int]) -> list[Any]:
 
 def _is_answered(question: Question) -> bool:
     return question.is_unknown or bool(question.holders())
-
-
-def _in_order(keys: Sequence[Any]) -> list[int]:
-    try:
-        return sorted(range(len(keys)), key=keys.__getitem__)
-    except TypeError:
-        return sorted(range(len(keys)), key=lambda index: str(keys[index]))
