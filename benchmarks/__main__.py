@@ -55,18 +55,18 @@ class Benchmark:
 
 #: In the order in which the page shows them.
 BENCHMARKS = {
-    "bulk": Benchmark("bulk", "Bulk writes", 240, 30),
-    "jobs": Benchmark("jobs", "Jobs", 150, 12),
-    "job-workers": Benchmark("job_workers", "Many workers, and one that dies", 120, 0),
-    "job-latency": Benchmark("job_latency", "What others notice of a job", 60, 12),
-    "first-frame": Benchmark("first_frame", "The first frame", 20, 4),
-    "crowd": Benchmark("crowd", "The first frame when many ask at once", 60, 8),
-    "six-parts": Benchmark("six_parts", "Six slow parts", 70, 20),
-    "browser": Benchmark("browser", "In the browser", 40, 10),
-    "items": Benchmark("items", "Streamed items", 20, 4),
-    "parts": Benchmark("parts", "Parts that do nothing", 20, 4),
+    "bulk": Benchmark("bulk", "Bulk writes", 290, 30),
+    "jobs": Benchmark("jobs", "Jobs", 130, 12),
+    "job-workers": Benchmark("job_workers", "Many workers, and one that dies", 170, 0),
+    "job-latency": Benchmark("job_latency", "What others notice of a job", 70, 12),
+    "first-frame": Benchmark("first_frame", "The first frame", 15, 4),
+    "crowd": Benchmark("crowd", "The first frame when many ask at once", 55, 8),
+    "six-parts": Benchmark("six_parts", "Six slow parts", 50, 20),
+    "browser": Benchmark("browser", "In the browser", 35, 10),
+    "items": Benchmark("items", "Streamed items", 15, 4),
+    "parts": Benchmark("parts", "Parts that do nothing", 15, 4),
     "idle": Benchmark("idle", "Idle streams", 40, 6),
-    "fan-out": Benchmark("fanout", "Fan-out", 120, 10),
+    "fan-out": Benchmark("fanout", "Fan-out", 75, 10),
 }
 #: Measured by none of them, but out of what they gave.
 GROWTH = "growth"

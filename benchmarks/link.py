@@ -42,12 +42,16 @@ def slow_link(port: int, *, round_trip: float, rate: float = math.inf) -> Iterat
         await asyncio.sleep(round_trip)
         upstream = await asyncio.open_connection(HOST, port)
 
-        # Who is on the way when it is over is gone with it.
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await asyncio.gather(
-                there.carry(reader, upstream[1]),
-                back.carry(upstream[0], writer),
-            )
+        try:
+            # Who is on the way when it is over is gone with it.
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await asyncio.gather(
+                    there.carry(reader, upstream[1]),
+                    back.carry(upstream[0], writer),
+                )
+        finally:
+            upstream[1].close()
+            writer.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
