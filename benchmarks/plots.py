@@ -164,7 +164,9 @@ def _curves(figure: Figure, theme: Theme) -> Drawing:
     axes.set_axisbelow(True)
     _name_x(axes, figure.over, theme)
     axes.set_ylabel(figure.unit, color=theme.ink, fontsize=SMALL)
-    legend = axes.legend(fontsize=SMALL, frameon=False, loc="upper left")
+    legend = axes.legend(
+        fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0)
+    )
 
     for text in legend.get_texts():
         text.set_color(theme.ink)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import bars, growth, page, plots, report
 from benchmarks.flights import YEAR_ROWS, Files
+from benchmarks.link import slow_link
 from benchmarks.measuring import Figure, Scale, Series, alternate, exponent, within
 from benchmarks.meter import CPU, DATABASE_CPU, MEMORY, STATEMENTS
 from tests import forms
@@ -328,6 +331,40 @@ def test_files_of_flights_go_on_a_year_later(tmp_path):
     assert lines[1].startswith(b"2013,1,1,517,515,2,830,819,11,UA,1545,")
     assert lines[1].endswith(b",2013-01-01T10:00:00Z")
     assert lines[-1] == lines[1].replace(b"2013", b"2014")
+
+
+def test_slow_link_takes_its_way_there_and_back_and_as_long_as_its_rate_says():
+    content = b"x" * 30_000
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer_once, args=(server, content))
+        thread.start()
+        port = server.getsockname()[1]
+
+        with slow_link(port, round_trip=0.1, rate=150_000) as far:
+            began = time.perf_counter()
+
+            with socket.create_connection(("127.0.0.1", far)) as client:
+                client.sendall(b"?")
+                first = client.recv(1)
+                first_after = time.perf_counter() - began
+                got = first + b"".join(iter(lambda: client.recv(65536), b""))
+                seconds = time.perf_counter() - began
+
+        thread.join()
+
+    # A handshake, there and back, and 0.2 s for the bytes.
+    assert got == content
+    assert first_after >= 0.2
+    assert 0.4 <= seconds < 5
+
+
+def _answer_once(server, content):
+    connection, _ = server.accept()
+
+    with connection:
+        connection.recv(1)
+        connection.sendall(content)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
