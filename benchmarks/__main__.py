@@ -32,7 +32,7 @@ from asgi_example import programs
 
 from . import bars, growth, projects, report
 from .databases import can_count
-from .measuring import Budget, Figure, Scale, within
+from .measuring import LEAST_ROUNDS, Budget, Figure, Scale, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -166,7 +166,7 @@ def run(
     failure = ""
     before = _children()
 
-    with within(seconds) as budget:
+    with within(seconds, least=LEAST_ROUNDS if scale.is_whole else 1) as budget:
         try:
             with _given_up_after(PATIENCE * seconds + GRACE_SECONDS):
                 module = importlib.import_module(f"benchmarks.{benchmark.module}")

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .measuring import Figure, Series, exponent
+from .meter import CPU, MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ class Headline:
     series: str
     #: Whether a value is that of one of them, not of all.
     is_each: bool = False
+    #: A cost of the series instead of its values.
+    cost: str | None = None
 
 
 def _bulk(vendor: str, operation: str, series: str) -> Headline:
@@ -77,10 +80,12 @@ HEADLINES: Sequence[Headline] = (
         for layer in ("in memory", "channels-redis core", "channels-redis pubsub")
     ),
     Headline(
-        what="first frame, when many ask at once",
+        what="CPU of a stream for each, when many ask at once",
         of="clients",
         figure="crowd-{}",
         series="ours, NDJSON",
+        is_each=True,
+        cost=CPU,
     ),
 )
 
@@ -143,7 +148,7 @@ CURVES = (
             "ours, full answer": "ours, full answer",
         },
         of="rows",
-        cost="peak memory, + MiB",
+        cost=MEMORY,
     ),
     Curve(
         name="growth-fan-out",
@@ -212,16 +217,24 @@ def _exponents(headline: Headline, points: Points) -> Series | None:
         return None
 
     sizes = list(points)
-    rounds = min(len(series.values) for series in points.values())
+    values = {size: _measured(headline, series) for size, series in points.items()}
+    rounds = min(len(of_size) for of_size in values.values())
+
+    if not rounds:
+        return None
 
     return Series(
         label=f"{headline.what}: {sizes[0]:,} to {sizes[-1]:,} {headline.of}",
         kind="ours",
         values=[
-            exponent(sizes, [_all(headline, s, points[s].values[at]) for s in sizes])
+            exponent(sizes, [_all(headline, s, values[s][at]) for s in sizes])
             for at in range(rounds)
         ],
     )
+
+
+def _measured(headline: Headline, series: Series) -> Sequence[float]:
+    return series.costs.get(headline.cost, ()) if headline.cost else series.values
 
 
 def _all(headline: Headline | Curve, size: int, value: float) -> float:

@@ -27,7 +27,7 @@ __all__ = (
 
 #: What nobody can beat, what others do, and what we do.
 Kind = Literal["floor", "peer", "ours"]
-#: A budget never takes these: fewer have no median.
+#: A budget of the whole form never takes these: fewer have no median.
 LEAST_ROUNDS = 3
 
 
@@ -55,6 +55,8 @@ class Budget:
     out."""
 
     seconds: float
+    #: Rounds that are taken whatever they cost.
+    least: int = LEAST_ROUNDS
     began: float = dataclasses.field(default_factory=time.monotonic)
     cuts: list[str] = dataclasses.field(default_factory=list)
 
@@ -72,9 +74,9 @@ _budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def within(seconds: float) -> Iterator[Budget]:
+def within(seconds: float, *, least: int = LEAST_ROUNDS) -> Iterator[Budget]:
     """What `alternate` takes in this scope, it takes within so many seconds."""
-    budget = Budget(seconds)
+    budget = Budget(seconds, least)
     token = _budget.set(budget)
 
     try:
@@ -206,14 +208,14 @@ def alternate(
     """Take each once per round, every other round in reverse, so that none of them
     is always measured by a warm machine, or a busy one.
 
-    More than LEAST_ROUNDS are taken while the budget lasts.
+    More than the least rounds are taken while the budget lasts.
     """
     names = list(takes)
     budget = _budget.get()
     last = 0.0
 
     for number in range(rounds):
-        if budget and number >= LEAST_ROUNDS and not budget.has(last):
+        if budget and number >= budget.least and not budget.has(last):
             budget.cuts.append(f"{number} rounds of {rounds} of {_called(names)}")
             return
 

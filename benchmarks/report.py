@@ -123,6 +123,9 @@ def lines(figure: Figure, *, with_statements: bool = False) -> list[str]:
         if with_statements and series.kind == "ours":
             shown += [f"    {statement}" for statement in series.statements]
 
+    if "Left out: " in figure.note:
+        shown.append(f"  Left out: {figure.note.partition('Left out: ')[2]}")
+
     return shown
 
 

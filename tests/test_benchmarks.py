@@ -155,6 +155,11 @@ def test_rounds_beyond_three_are_taken_while_the_budget_lasts_and_cuts_are_told(
     assert len(taken) == 2 * 3
     assert budget.cuts == ["3 rounds of 5 of «a» and 1 more"]
 
+    with within(0.0, least=1) as budget:
+        taken = list(alternate(takes, rounds=5))
+
+    assert (len(taken), budget.cuts) == (2, ["1 rounds of 5 of «a» and 1 more"])
+
     with within(60.0) as budget:
         taken = list(alternate(takes, rounds=5))
 
