@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from .bulk.outcome import Outcome
     from .bulk.outcomes import Outcomes
     from .bulk.row import Position
-    from .bulk.stretch import Reader, Stretch
     from .jobs.work import Budget
 
-__all__ = ("BatchSize", "Supply", "failure_of", "step_of")
+__all__ = ("BatchSize", "failure_of", "step_of")
 
 
 class BatchSize:
@@ -52,38 +51,6 @@ class BatchSize:
 
     def took(self, rows: int, seconds: float) -> None:
         self._rate = rows / max(seconds, 1e-4)
-
-
-class Supply:
-    """Rows of a reader, as many at a time as are asked for."""
-
-    #: Read together; given out in parts.
-    ROWS = 2_000
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._next = reader.take(self.ROWS)
-        self._given = 0
-
-    @property
-    def is_over(self) -> bool:
-        return self._next is None
-
-    def take(self, count: int) -> Stretch | None:
-        """So many rows, or fewer; None after the last."""
-        stretch, start = self._next, self._given
-
-        if stretch is None:
-            return None
-
-        self._given = min(start + count, len(stretch))
-        part = stretch.part(start, self._given)
-
-        if self._given == len(stretch):
-            self._next = self._reader.take(self.ROWS)
-            self._given = 0
-
-        return part
 
 
 def step_of(

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import connections, transaction
 from rest_framework import exceptions
 
 from . import fingerprint
@@ -17,7 +17,8 @@ from .bulk.operation import operation_on
 from .bulk.outcome import Kind, Outcome, RowError
 from .bulk.outcomes import Outcomes
 from .bulk.verb import Verb
-from .bulk_steps import BatchSize, Supply, step_of
+from .bulk_steps import BatchSize, step_of
+from .bulk_supply import Supply
 from .envelope import Envelope
 from .errors import NotFoundError
 from .job_rows import JobRows
@@ -77,6 +78,12 @@ class BulkWork:
         with self._envelope.locale():
             return self._step(cursor, budget)
 
+    def close(self) -> None:
+        if self._supply is not None:
+            self._supply.close()
+
+        self._supply = None
+
     def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
         position = rows.Position.from_dict(cursor)
         stretch = self._rows_after(position).take(1)
@@ -100,19 +107,22 @@ class BulkWork:
         count = 0
         malformed: set[int] = set()
         left = budget.failures
-        done = supply.is_over
+        done = supply.is_over()
 
         while not (done or (count and budget.spent)):
             stretch = supply.take(self._size.next(budget, count))
             assert stretch is not None  # it is not over
             began = time.monotonic()
-            found = self._numbered(self._run(stretch.block, left), stretch)
+
+            with connections[self.using].execute_wrapper(supply.while_writing):
+                found = self._numbered(self._run(stretch.block, left), stretch)
+
             self._size.took(len(found), time.monotonic() - began)
             parts.append(found)
             count += len(found)
             malformed.update(stretch.end(i).row for i in stretch.block.errors)
             position = stretch.end(len(found) - 1)
-            done = supply.is_over and len(found) == len(stretch)
+            done = supply.is_over() and len(found) == len(stretch)
             reached(Point.WITHIN_STEP)
 
             if left is not None:
@@ -135,12 +145,17 @@ class BulkWork:
         # Where the last step ended, reading goes on; elsewhere, after a step that was
         # undone, it begins again.
         if self._supply is None or position != self._position:
-            self._supply = Supply(self._rows.reader(position))
+            self.close()
+            self._supply = Supply(self._rows.open(position), self._read_ahead)
 
         # Until the step has come to its end, nobody knows where it stands.
         self._position = None
 
         return self._supply
+
+    def _read_ahead(self, stretch: Stretch) -> None:
+        with self._envelope.locale():
+            self._operation.read_ahead(stretch.block)
 
     def _run(self, batch: Block, left: int | None) -> Outcomes:
         """The outcomes of these rows, up to the one whose failure is too many."""

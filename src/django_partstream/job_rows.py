@@ -14,6 +14,7 @@ from .bulk.outcome import RowError
 from .bulk.row import Position, Row
 from .bulk.stretch import RowReader
 from .jobs import inputs
+from .jobs.inputs import InputReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .jobs.inputs import Input
     from .models import Job
 
-__all__ = ("KEPT", "JobRows", "kept_line")
+__all__ = ("KEPT", "JobRows", "OpenRows", "kept_line")
 
 #: In `spec["format"]`: lines of `kept_line`.
 KEPT = "kept"
@@ -65,15 +66,35 @@ class JobRows:
 
         return rows.read(stream, self.dialect, position)
 
-    def reader(self, position: Position) -> Reader:
-        """What reads the same rows together. In a retry their numbers, which do not
-        follow each other, are those of their positions alone."""
+    def open(self, position: Position) -> OpenRows:
+        """The same rows together. In a retry their numbers, which do not follow each
+        other, are those of their positions alone."""
         stream = self.input.open(position.offset)
 
         if self.kept:
-            return RowReader(_kept(stream, position))
+            return OpenRows(stream, RowReader(_kept(stream, position)))
 
-        return rows.reader(stream, self.dialect, position)
+        return OpenRows(stream, rows.reader(stream, self.dialect, position))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenRows:
+    """An input with its reader."""
+
+    stream: BinaryIO
+    reader: Reader
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether `fetch` makes sure that the reader asks nothing of the database."""
+        return self.reader.most_bytes is not None
+
+    def fetch(self) -> None:
+        """Have what the reader will next read, if that is known."""
+        size = self.reader.most_bytes
+
+        if size is not None and isinstance(self.stream, InputReader):
+            self.stream.fetch(size)
 
 
 def kept_line(failure: dict[str, Any]) -> bytes:

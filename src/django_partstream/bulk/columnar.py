@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from .compiled.reading import ABSENT
+from .compiled.reading import ABSENT, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .compiled.reading import Reading
 
 __all__ = ("Columnar", "members")
 
@@ -17,11 +19,14 @@ class Columnar(Sequence[dict[str, Any]]):
     """A dict for each row, made when it is asked for; ABSENT is a member that a row
     lacks."""
 
-    __slots__ = ("_count", "columns")
+    __slots__ = ("_count", "_readings", "columns", "said")
 
     def __init__(self, columns: Mapping[str, list[Any]], count: int) -> None:
         self.columns = columns
         self._count = count
+        #: What these cells of a file say, where somebody has looked already.
+        self.said: Columnar | None = None
+        self._readings: dict[str, tuple[Reading, list[Any]]] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -34,9 +39,7 @@ class Columnar(Sequence[dict[str, Any]]):
 
     def __getitem__(self, index: int | slice) -> dict[str, Any] | Columnar:
         if isinstance(index, slice):
-            some = {name: cells[index] for name, cells in self.columns.items()}
-
-            return Columnar(some, len(range(*index.indices(self._count))))
+            return self._part(index)
 
         if not -self._count <= index < self._count:
             raise IndexError(index)
@@ -46,6 +49,28 @@ class Columnar(Sequence[dict[str, Any]]):
             for name, cells in self.columns.items()
             if (cell := cells[index]) is not ABSENT
         }
+
+    def _part(self, index: slice) -> Columnar:
+        some = {name: cells[index] for name, cells in self.columns.items()}
+        part = Columnar(some, len(range(*index.indices(self._count))))
+        part.said = self.said and self.said[index]
+        part._readings = {
+            name: (reading, cells[index])
+            for name, (reading, cells) in self._readings.items()
+        }
+
+        return part
+
+    def read(self, name: str, reading: Reading) -> list[Any]:
+        """What a reading makes of the cells of this name; made but once."""
+        known = self._readings.get(name)
+
+        if known is None or known[0] is not reading:
+            cells = self.columns.get(name)
+            made = [ABSENT] * self._count if cells is None else read(reading, [*cells])
+            known = self._readings[name] = reading, made
+
+        return known[1]
 
 
 def members(rows: Sequence[Any], name: str) -> list[Any]:

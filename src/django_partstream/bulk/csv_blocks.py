@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,16 @@ from .block import Block
 from .columnar import Columnar
 from .compiled.reading import ABSENT
 from .csv_rows import dialect_of, is_blank, ragged, records
-from .decoding import WIDE, ByteLines, Lines, Prefixed
+from .decoding import BLOCK_BYTES, WIDE, ByteLines, Lines, Prefixed
 from .row import MAX_CELL_LENGTH, MAX_RECORD_BYTES, OWN_COLUMNS, Position, unescaped
-from .stretch import RowReader, Stretch, stretch_of
+from .stretch import NO_ROWS, RowReader, Stretch, stretch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .decoding import Readable
     from .outcome import RowError
-    from .row import Dialect, Row
+    from .row import Dialect
     from .stretch import Reader
 
 __all__ = ("CSVReader", "open_csv")
@@ -67,24 +68,26 @@ def open_csv(
 class CSVReader:
     """Reads records in an encoding whose line ends are single bytes."""
 
+    #: Together, then one by one; each a record and two of the stream's blocks too far.
+    most_bytes: int | None = 2 * (MOST_BYTES + MAX_RECORD_BYTES + 2 * BLOCK_BYTES)
+
     def __init__(self, lines: ByteLines, dialect: Dialect, position: Position) -> None:
         self._lines = lines
         self._dialect = dialect
         #: What has been read.
         self._at = position
+        self._is_over = False
         # The stdlib's limit is per process; somebody may have lowered it.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
 
     def take(self, count: int) -> Stretch | None:
-        while lines := self._lines.take(count, MOST_BYTES):
-            found = self._together(lines)
+        lines = self._lines.take(count, MOST_BYTES)
+        found = self._together(lines) if lines else None
 
-            if found is None:
-                self._lines.put_back(lines)
-                break
+        if found is not None:
+            return found
 
-            if found:
-                return found
+        self._lines.put_back(lines)
 
         return self._one_by_one(min(count, ODD_ROWS))
 
@@ -93,16 +96,30 @@ class CSVReader:
         lines = Lines(
             self._lines, self._dialect.encoding, offset=at.offset, number=at.line
         )
-        found: list[tuple[Row, Position]] = []
+        rows = records(lines, self._some(lines), self._dialect, at.row)
+        found = [*itertools.islice(rows, count)]
+        self._at = Position(
+            offset=lines.offset, row=at.row + len(found), line=lines.number
+        )
 
-        for one in records(lines, iter(lines), self._dialect, at.row):
-            found.append(one)
-            self._at = one[1]
+        if found:
+            return stretch_of(found)
 
-            if len(found) == count or self._at.offset - at.offset > MOST_BYTES:
-                break
+        return None if self._is_over else NO_ROWS
 
-        return stretch_of(found) if found else None
+    def _some(self, lines: Lines) -> Iterator[str]:
+        """Lines up to the end of the record with which there are many bytes."""
+        before = lines.offset
+        pulled = iter(lines)
+
+        while lines.pulled or lines.offset - before < MOST_BYTES:
+            line = next(pulled, None)
+
+            if line is None:
+                self._is_over = True
+                return
+
+            yield line
 
     def _together(self, lines: list[bytes]) -> Stretch | None:
         """The records that end in these lines; None where they must be looked at one

@@ -108,6 +108,9 @@ class Delete:
         for fields, found in wanted.items():
             lock_rows(self._target.world, fields.columns, found)
 
+    def read_ahead(self, rows: Sequence[Row]) -> None:
+        """Nothing: keys are looked up at once."""
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order; see `Upsert.run`."""
         using = self._target.using

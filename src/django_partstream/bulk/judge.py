@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.db.models import Model
     from rest_framework.serializers import Serializer
 
+    from .columnar import Columnar
     from .columns import Column
     from .compiled.shape import FieldShape
     from .related import Relations
@@ -128,6 +129,12 @@ class Judge:
             like = other._sheet if self.shape.reads_like(other.shape) else None
 
         self._sheet = Sheet(self.shape, rows, self._relations.reading, names, like)
+
+    def read_ahead(self, rows: Columnar) -> None:
+        """Read of these rows what depends on nothing but them; in any thread."""
+        for field in () if self.shape is None else self.shape.fields:
+            if field.reading is not None and not (field.is_relation or field.is_hidden):
+                rows.read(field.name, field.reading)
 
     def column(self, name: str) -> list[Any] | None:
         """The cells of a field as this serializer reads them, its own hook apart."""

@@ -39,6 +39,11 @@ class Operation(Protocol):
         says; those apart whose key only a look at each tells."""
         ...
 
+    def read_ahead(self, rows: Sequence[Row]) -> None:
+        """Find out what can be told of these rows without the database, for `run`. In
+        any thread, beside `run` for others."""
+        ...
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order. Must be called in a transaction."""
         ...

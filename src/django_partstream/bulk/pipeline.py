@@ -172,10 +172,25 @@ class Upsert:
 
         return outcomes
 
+    def read_ahead(self, rows: Sequence[Row]) -> None:
+        """Find out what can be told of these rows without the database, for `run`. In
+        any thread, beside `run` for others."""
+        values = rows.values if isinstance(rows, Block) else ()
+
+        # The plan is made by whoever runs.
+        if self._cells is not None and isinstance(values, Columnar):
+            values.said = self._said(self._cells, values)
+
+            if "_plan" in vars(self):
+                self._plan.new.read_ahead(values.said)
+
+    def _said(self, cells: Cells, values: Columnar) -> Columnar:
+        # What a PATCH has no word for, it leaves alone.
+        return cells.columns(values, skips_empty=self.verb is Verb.UPDATE)
+
     def _given(self, values: Sequence[Any]) -> Sequence[Any]:
         if self._cells is not None and isinstance(values, Columnar):
-            # What a PATCH has no word for, it leaves alone.
-            return self._cells.columns(values, skips_empty=self.verb is Verb.UPDATE)
+            return values.said or self._said(self._cells, values)
 
         return [self._data(value) for value in values]
 

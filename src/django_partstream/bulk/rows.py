@@ -133,8 +133,9 @@ def inspect(
 
 
 def _in_blocks(reader: Reader, size: int) -> Iterator[tuple[Block, Position]]:
-    while some := reader.take(size):
-        yield some.block, some.end(len(some) - 1)
+    while (some := reader.take(size)) is not None:
+        if some:
+            yield some.block, some.end(len(some) - 1)
 
 
 def read(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .row import Position, Row
 
-__all__ = ("Reader", "RowReader", "Stretch", "stretch_of")
+__all__ = ("NO_ROWS", "Reader", "RowReader", "Stretch", "stretch_of")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +38,14 @@ class Stretch:
         )
 
 
+def _no_end(index: int) -> Position:
+    raise IndexError(index)
+
+
+#: Some bytes, and no row in them.
+NO_ROWS = Stretch(Block(first=1, values=(), wrong={}), _no_end)
+
+
 def _end(end: Callable[[int], Position], start: int, index: int) -> Position:
     return end(start + index)
 
@@ -45,13 +53,19 @@ def _end(end: Callable[[int], Position], start: int, index: int) -> Position:
 class Reader(Protocol):
     """Reads on and on."""
 
+    #: The bytes of its stream that one `take` may read; None where there is no limit.
+    most_bytes: int | None
+
     def take(self, count: int) -> Stretch | None:
-        """So many rows, or fewer if they are long or odd; None after the last."""
+        """So many rows, or fewer, even none, if they are long or odd; None after the
+        last."""
         ...
 
 
 class RowReader:
     """Puts rows together that are read one by one."""
+
+    most_bytes: int | None = None
 
     def __init__(self, rows: Iterator[tuple[Row, Position]]) -> None:
         self._rows = rows

@@ -6,6 +6,7 @@ whole or not at all, in `committing`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import logging
@@ -30,6 +31,7 @@ from .suspicion import Suspicion
 from .telling import with_signal
 from .work import (
     Budget,
+    ClosingWork,
     SkippingWork,
     Step,
     Work,
@@ -39,7 +41,7 @@ from .work import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
 __all__ = ("Pace", "SliceEnd", "run_slice")
@@ -111,10 +113,10 @@ def run_slice(
         )
 
     try:
-        work = work_of(job)
-        _check_alias(work)
+        with _closing(work_of(job)) as work:
+            _check_alias(work)
 
-        return _Slice(job, work, pace, stopping, on_change).run()
+            return _Slice(job, work, pace, stopping, on_change).run()
     except WorkPostponedError as error:
         logger.warning("job %s: postponed: %s", job_id, error, extra=log)
         return _postpone(job, str(error), on_change)
@@ -134,6 +136,15 @@ def run_slice(
             "application_error",
             on_change,
         )
+
+
+@contextlib.contextmanager
+def _closing(work: Work) -> Iterator[Work]:
+    try:
+        yield work
+    finally:
+        if isinstance(work, ClosingWork):
+            work.close()
 
 
 def _check_alias(work: Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
+from collections import deque
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from django.core.files import File
@@ -185,6 +186,11 @@ class InputReader(io.RawIOBase):
         self._pieces = JobInput.objects.using(using).filter(job_id=job_id)
         self._at = offset
         self._piece = b""
+        #: Pieces that were fetched and not read, in order.
+        self._fetched: deque[JobInput] = deque()
+        #: Where they end.
+        self._end = offset
+        self._has_all = False
 
     def readable(self) -> bool:
         return True
@@ -200,11 +206,28 @@ class InputReader(io.RawIOBase):
 
         return len(taken)
 
-    def _fetch(self) -> bytes:
-        piece = self._pieces.filter(start__lte=self._at).order_by("-start").first()
+    def fetch(self, size: int) -> None:
+        """Have so many bytes, or all, where reading them asks nothing of the
+        database."""
+        while self._end - self._at < size and not self._has_all:
+            pieces = self._pieces.filter(start__lte=self._end)
+            piece = pieces.order_by("-start").first()
 
-        if piece is None or self._at >= piece.start + piece.size:
+            if piece is None or self._end >= piece.start + piece.size:
+                self._has_all = True
+                return
+
+            self._fetched.append(piece)
+            self._end = piece.start + piece.size
+
+    def _fetch(self) -> bytes:
+        if not self._fetched:
+            self.fetch(1)
+
+        if not self._fetched:
             return b""
+
+        piece = self._fetched.popleft()
 
         return _inflated(piece)[self._at - piece.start :]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = (
     "OURS",
     "Budget",
+    "ClosingWork",
     "SkippingWork",
     "Step",
     "Tally",
@@ -134,6 +135,15 @@ class SkippingWork(Work, Protocol):
     def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
         """The step of the one row after `cursor`, as failed for this reason; nothing
         is done with it. Called as `step` is."""
+        ...
+
+
+@runtime_checkable
+class ClosingWork(Work, Protocol):
+    """Work that holds something for the length of a slice."""
+
+    def close(self) -> None:
+        """Let go of it: no step comes any more. Called whatever has happened."""
         ...
 
 

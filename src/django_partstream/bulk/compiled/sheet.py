@@ -97,6 +97,10 @@ class Sheet:
         if reading is None:
             return [c if c is ABSENT else UNSURE for c in self._cells(name)]
 
+        # What depends on nothing but the cells, somebody may have read ahead.
+        if isinstance(self._rows, Columnar) and not field.is_relation:
+            return [*self._rows.read(name, reading)]
+
         return read(reading, self._cells(name))
 
     def _cells(self, name: str) -> list[Any]:
