@@ -7,6 +7,7 @@ import datetime
 import functools
 import struct
 import uuid
+import zoneinfo
 from decimal import Decimal
 from itertools import chain, repeat
 from types import NoneType
@@ -47,6 +48,13 @@ TYPES: dict[str, tuple[str, type]] = {
 }
 #: Integers that are packed together: the length of each, and its format.
 INTEGERS = {"int2": (2, "ih"), "int4": (4, "ii"), "int8": (8, "iq")}
+
+
+#: Equal values of these are the same, moments only in UTC. Not so 1.0 and 1.00.
+REPEATABLE = frozenset({bool, datetime.date, datetime.datetime, str, uuid.UUID})
+
+
+UTC = frozenset({datetime.UTC, zoneinfo.ZoneInfo("UTC")})
 
 
 class _Packed:
@@ -100,15 +108,9 @@ def array(given: Values, connection: BaseDatabaseWrapper) -> Any:
     head = struct.pack("!iiIii", 1, NoneType in kinds, _oid(name), len(given), 1)
 
     # An integer of its own size for each type: psycopg would choose by the value.
-    if name in INTEGERS and NoneType in kinds:
-        return given
-
     if name in INTEGERS:
-        size, pattern = INTEGERS[name]
-        cells = chain.from_iterable(zip(repeat(size), given))
-
         try:
-            return _Packed(head + struct.pack(f"!{pattern * len(given)}", *cells))
+            return _Packed(head + _integers(name, given, has_null=NoneType in kinds))
         except struct.error:
             # The database says what is wrong.
             return given
@@ -121,11 +123,32 @@ def _is_packable(values: Sequence[Any], kind: type) -> bool:
         return all(value is None or value.tzinfo is not None for value in values)
 
     # Neither encoded nor stored: what is to be said of it is said elsewhere.
-    return kind is not str or not any(value and "\0" in value for value in values)
+    return kind is not str or "\0" not in "".join(filter(None, values))
+
+
+def _integers(name: str, values: Sequence[Any], *, has_null: bool) -> bytes:
+    size, pattern = INTEGERS[name]
+
+    if not has_null:
+        cells = chain.from_iterable(zip(repeat(size), values))
+
+        return struct.pack(f"!{pattern * len(values)}", *cells)
+
+    pack = struct.Struct(f"!{pattern}").pack
+    made = {value: pack(size, value) for value in {*values} - {None}}
+
+    return b"".join(map({None: NULL, **made}.__getitem__, values))
 
 
 def _body(values: Sequence[Any], kind: type, *, has_null: bool) -> bytes:
     dump: Any = str.encode if kind is str else _dump(kind)
+    distinct = {*values} - {None} if _is_repeatable(values, kind) else ()
+
+    if distinct and len(distinct) <= len(values) // 2:
+        made = {value: dump(value) for value in distinct}
+        whole = {value: LENGTH(len(cell)) + cell for value, cell in made.items()}
+
+        return b"".join(map({None: NULL, **whole}.__getitem__, values))
 
     if has_null:
         cells = [None if value is None else dump(value) for value in values]
@@ -139,6 +162,15 @@ def _body(values: Sequence[Any], kind: type, *, has_null: bool) -> bytes:
     heads = map(lengths.__getitem__, map(len, parts))
 
     return b"".join(chain.from_iterable(zip(heads, parts, strict=True)))
+
+
+def _is_repeatable(values: Sequence[Any], kind: type) -> bool:
+    """Whether equal values are the same to the database."""
+    # In a zone whose clocks are put back, two moments are equal that are not the same.
+    return kind in REPEATABLE and (
+        kind is not datetime.datetime
+        or {None if v is None else v.tzinfo for v in values} <= {None, *UTC}
+    )
 
 
 EXAMPLES: dict[type, Any] = {

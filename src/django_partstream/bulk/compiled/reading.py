@@ -92,13 +92,13 @@ def _whole(
         return None
 
     if kinds == {kind}:
-        return whole(cells)
+        return _made(whole, cells, kind)
 
     if NoneType in kinds and reading.null is not None:
         return None
 
     given = [cell for cell in cells if cell is not None and cell is not ABSENT]
-    values = whole(given)
+    values = _made(whole, given, kind)
 
     if values is None or values is given:
         return None if values is None else cells
@@ -108,6 +108,26 @@ def _whole(
     return [
         cell if cell is None or cell is ABSENT else next(in_order) for cell in cells
     ]
+
+
+def _made(
+    whole: Callable[[list[Any]], list[Any] | None], cells: list[Any], kind: type
+) -> list[Any] | None:
+    """What becomes of the cells; of a text that comes often, but once."""
+    distinct = [*{*cells}] if kind is str else ()
+
+    if not distinct or len(distinct) > len(cells) // 2:
+        return whole(cells)
+
+    values = whole(distinct)
+
+    if values is None:
+        return None
+
+    if values is distinct:
+        return cells
+
+    return [*map(dict(zip(distinct, values, strict=True)).__getitem__, cells)]
 
 
 def _one(reading: Reading, cell: Any) -> Any:
