@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -17,8 +16,9 @@ T = TypeVar("T")
 class Ahead(Generic[T]):
     """Does the same thing again and again, once ahead of whoever takes what it gives.
 
-    `do` is called by one thread at a time, and must not use the database: the thread
-    has no connection. What it raises is raised by `take`.
+    `do` is called by one thread at a time. It must not use the database, for which
+    the thread has no connection, and language and zone are not the owner's. What it
+    raises is raised by `take`.
     """
 
     def __init__(self, do: Callable[[], T]) -> None:
@@ -34,9 +34,7 @@ class Ahead(Generic[T]):
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="partstream-ahead")
 
-        # Language and zone are the owner's.
-        run = contextvars.copy_context().run
-        self._future = self._thread.submit(run, self._do)
+        self._future = self._thread.submit(self._do)
 
     def take(self) -> T:
         """What it gave. Where it was not begun, it is done here and now."""
