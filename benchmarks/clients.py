@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("Answer", "Crowd", "HttpClient", "hold_open")
+__all__ = ("Answer", "Crowd", "Follower", "HttpClient", "hold_open")
 
 HOST = "127.0.0.1"
 
@@ -158,7 +158,7 @@ class Follower(asyncio.Protocol):
                 raise RuntimeError(head.decode())
 
             self._open, self._buffer = True, rest
-            self._say()
+            self._go_on()
 
         while self._take():
             pass
@@ -193,17 +193,18 @@ class Follower(asyncio.Protocol):
 
         if buffer[0] & 15 == 1:
             self.heard += 1
-            self._say()
+            self._go_on()
             self._on_message()
         elif buffer[0] & 15 == 8:
             raise RuntimeError(f"The server closed: {buffer[at:].decode('latin-1')}")
 
         return True
 
-    def _say(self) -> None:
-        if (message := self._script.get(self.heard)) is None:
-            return
+    def _go_on(self) -> None:
+        if (message := self._script.get(self.heard)) is not None:
+            self.say(message)
 
+    def say(self, message: Any) -> None:
         text = json.dumps(message).encode()
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))

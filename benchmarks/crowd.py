@@ -7,10 +7,10 @@ import contextlib
 import functools
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import projects
-from .clients import HOST
+from .clients import HOST, Follower
 from .measuring import Figure, Kind, Scale, Series, alternate
 from .meter import Meter
 from .servers import serve
@@ -22,6 +22,11 @@ __all__ = ("measure",)
 
 CLIENTS = (1, 10, 100, 500)
 NDJSON = "application/x-ndjson"
+JSON = "application/json"
+#: In the place of an Accept: a subscription each, over a socket that is kept.
+SOCKET = "graphql-transport-ws"
+#: What a subscription to three parts says: start, three, end, and that it is complete.
+MESSAGES = 6
 #: Answers that a round looks at, at least, and how often each client asks, at least.
 ANSWERS, REQUESTS = 200, 1
 TAKES: dict[str, tuple[Kind, str, str, str]] = {
@@ -29,9 +34,12 @@ TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
     "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
     "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
+    "plain DRF, in full": ("peer", "ours", "/drf/frames/", JSON),
+    "adrf, in full": ("peer", "ours", "/adrf/frames/", JSON),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
     "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
-    "ours, one page": ("ours", "ours", "/frames/", "application/json"),
+    "ours, one page": ("ours", "ours", "/frames/", JSON),
+    "ours, WebSocket": ("ours", "ours", "/frames/", SOCKET),
 }
 
 
@@ -122,22 +130,14 @@ def _take(port: int, path: str, accept: str, size: int, scale: Scale) -> list[fl
 async def _round(
     port: int, path: str, accept: str, size: int, patience: float
 ) -> list[float]:
-    loop = asyncio.get_running_loop()
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: {accept}\r\n\r\n".encode()
-    )
-    askers: list[_Asker] = []
-
-    for _ in range(size):
-        _, asker = await loop.create_connection(_Asker, HOST, port)
-        askers.append(asker)
-
+    opened = _Subscriber.opened if accept == SOCKET else _Asker.opened
+    askers = [await opened(port, path, accept) for _ in range(size)]
     firsts: list[float] = []
 
     async with asyncio.timeout(patience):
         # One goes ahead, which makes what is made but once.
         for number in range(_requests(size) + 1):
-            took = await asyncio.gather(*(asker.ask(request) for asker in askers))
+            took = await asyncio.gather(*(asker.ask() for asker in askers))
             firsts += took if number else []
 
     for asker in askers:
@@ -151,15 +151,28 @@ class _Asker(asyncio.Protocol):
 
     transport: asyncio.Transport
 
+    def __init__(self, path: str, accept: str) -> None:
+        self._request = (
+            f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: {accept}\r\n\r\n"
+        ).encode()
+
+    @classmethod
+    async def opened(cls, port: int, path: str, accept: str) -> Self:
+        _, asker = await asyncio.get_running_loop().create_connection(
+            lambda: cls(path, accept), HOST, port
+        )
+
+        return asker
+
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    async def ask(self, request: bytes) -> float:
+    async def ask(self) -> float:
         self._got = b""
         self._first = 0.0
         self._ended = asyncio.get_running_loop().create_future()
         self._began = time.perf_counter()
-        self.transport.write(request)
+        self.transport.write(self._request)
         await self._ended
 
         return self._first
@@ -192,6 +205,57 @@ class _Asker(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if not self._ended.done():
             self._ended.set_exception(error)
+
+
+class _Subscriber:
+    """One socket: how long the first message of each subscription took."""
+
+    transport: asyncio.Transport
+    _follower: Follower
+
+    def __init__(self, path: str) -> None:
+        self._payload = {"url": path}
+        self._asked = 0
+        self._heard = 0
+        #: Acknowledged.
+        self._ended = asyncio.get_running_loop().create_future()
+        self._wanted = 1
+
+    @classmethod
+    async def opened(cls, port: int, path: str, _accept: str) -> Self:
+        asker = cls(path)
+        _, asker._follower = await asyncio.get_running_loop().create_connection(
+            lambda: Follower(
+                "/ws/partstream/", {0: {"type": "connection_init"}}, asker._on_message
+            ),
+            HOST,
+            port,
+        )
+        asker.transport = asker._follower.transport
+        await asker._ended
+
+        return asker
+
+    async def ask(self) -> float:
+        self._asked += 1
+        self._heard, self._wanted = 0, MESSAGES
+        self._ended = asyncio.get_running_loop().create_future()
+        self._began = time.perf_counter()
+        self._follower.say(
+            {"id": str(self._asked), "type": "subscribe", "payload": self._payload}
+        )
+        await self._ended
+
+        return self._first
+
+    def _on_message(self) -> None:
+        self._heard += 1
+
+        if self._asked and self._heard == 1:
+            self._first = time.perf_counter() - self._began
+
+        if self._heard == self._wanted:
+            self._ended.set_result(None)
 
 
 def _length(head: bytes) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("measure",)
 
 NDJSON = "application/x-ndjson"
+JSON = "application/json"
 #: Requests of one round; their median is the round's value.
 REQUESTS = 100
 #: Where they ask, and what for.
@@ -27,7 +28,9 @@ TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
     "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
     "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
-    "Django, JsonResponse in full": ("peer", "ours", "/plain/", "application/json"),
+    "Django, JsonResponse in full": ("peer", "ours", "/plain/", JSON),
+    "plain DRF, in full": ("peer", "ours", "/drf/frames/", JSON),
+    "adrf, in full": ("peer", "ours", "/adrf/frames/", JSON),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
     "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
 }
@@ -72,7 +75,7 @@ def measure(scale: Scale) -> list[Figure]:
         f"Each value is the median of {requests} requests over one connection that is "
         "kept; no middleware, no authentication. The floor, Starlette, FastAPI and "
         "Django send five frames that are ready made; ours makes a plan, runs three "
-        "parts, encodes and signs."
+        "parts, encodes and signs. Plain DRF and adrf answer once, with all of it."
     )
 
     return [

@@ -22,6 +22,8 @@ urlpatterns = [
     path("page/", page.page),
     path("partstream.js", page.client),
     path("tables/", views.Tables.as_view()),
+    path("drf/frames/", views.PlainFrames.as_view()),
+    path("adrf/frames/", views.AdrfFrames.as_view()),
     path("drf/tables/", views.PlainTables.as_view()),
     path("drf/one/<str:name>/", views.PlainOne.as_view()),
     path("drf/six/", views.PlainSerial.as_view()),

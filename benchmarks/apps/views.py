@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 __all__ = (
+    "AdrfFrames",
     "AdrfGather",
     "AdrfGatherThreads",
     "Changing",
@@ -30,6 +31,7 @@ __all__ = (
     "Idle",
     "Items",
     "Parts",
+    "PlainFrames",
     "PlainOne",
     "PlainSerial",
     "PlainTables",
@@ -76,6 +78,27 @@ class Frames(ProgressiveView):
 
     async def stock(self) -> Any:
         return {"apples": 4}
+
+
+FRAMES_DATA: dict[str, Any] = {
+    "meta": {"shop": "north"},
+    "orders": [1, 2, 3],
+    "stock": {"apples": 4},
+}
+
+
+class PlainFrames(APIView):
+    """The same as one answer, by a sync view."""
+
+    def get(self, request: Any) -> Response:
+        return Response(FRAMES_DATA)
+
+
+class AdrfFrames(AsyncAPIView):  # type: ignore[misc]
+    """The same as one answer, by an async view."""
+
+    async def get(self, request: Any) -> Response:
+        return Response(FRAMES_DATA)
 
 
 class Six(ProgressiveView):

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -21,7 +21,7 @@ from django.core.signals import setting_changed
 from django.urls import set_script_prefix
 
 from .problems import Problem
-from .transports.request_thread import close, close_connections, end_thread
+from .transports.request_thread import call, close, close_connections, end_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,12 +48,11 @@ MEMBERS = frozenset({"type", "title", "status", "detail", "code"})
 
 def respond(scope: dict[str, Any]) -> AbstractAsyncContextManager[HttpResponseBase]:
     """The response to a GET of this ASGI scope; it is closed, and its request finished,
-    when the context is left.
+    when the context is left, or at once where the response says `is_over`.
 
     A stream may have hours before it, so that the thread of the request and its
     connections are given back as soon as the response is there, unless the
-    response says `holds_request_thread`; only its connections where it says
-    `is_brief`.
+    response says `holds_request_thread`.
     """
     return _handler().respond(scope)
 
@@ -128,7 +127,7 @@ class _Handler(ASGIHandler):
     @contextlib.asynccontextmanager
     async def respond(self, scope: dict[str, Any]) -> AsyncIterator[HttpResponseBase]:
         response: HttpResponseBase | None = None
-        begun = False
+        begun = is_finished = False
 
         async with ThreadSensitiveContext():
             try:
@@ -142,20 +141,26 @@ class _Handler(ASGIHandler):
 
                 assert response is not None  # there is one where there is no request
 
-                if not getattr(response, "holds_request_thread", False):
-                    closed = await close_connections()
+                is_needed = getattr(response, "holds_request_thread", False)
+                is_finished = getattr(response, "is_over", False) and not is_needed
 
-                    # It is needed again in a moment.
-                    if closed and not getattr(response, "is_brief", False):
-                        end_thread()
+                if is_finished:
+                    await _finish(response)
+                elif not is_needed and await close_connections():
+                    end_thread()
 
                 yield response
             finally:
                 if response is None and begun:
                     await signals.request_finished.asend(sender=self.__class__)
 
-                if await sync_to_async(_close)(response):
-                    end_thread()
+                if not is_finished:
+                    await _finish(response)
+
+
+async def _finish(response: HttpResponseBase | None) -> None:
+    if await call(_close, response):
+        end_thread()
 
 
 def _close(response: HttpResponseBase | None) -> bool:

@@ -8,7 +8,6 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.http import QueryDict
 from rest_framework.response import Response
 
@@ -27,6 +26,7 @@ from .parts.runner import Resolved, Scope, gone_problem, resolve_all, stream
 from .renderers import EventRenderer, NDJSONRenderer, PageRenderer
 from .streamable import StreamableView
 from .transports.pages import page
+from .transports.request_thread import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,7 +117,7 @@ class ProgressiveView(StreamableView):
         self.headers = self.default_response_headers
 
         try:
-            await sync_to_async(self._begin)(request)
+            await call(self._begin, request)
             response: Any = await self.get(request, *args, **kwargs)
         except Exception as error:
             response = self.handle_exception(error)
@@ -140,7 +140,11 @@ class ProgressiveView(StreamableView):
         if self.answers_done(request):
             return self.done_response()
 
-        opening = self._opening or await sync_to_async(self._open)(request)
+        opening = self._opening
+
+        if opening is None:
+            opening = await call(self._open, request)
+
         plan = await self._plan(request, opening)
         scope = Scope(
             request=request,

@@ -160,14 +160,19 @@ class Reader:
         where the connection ends before that."""
         head = self._file.readline()
 
-        if not head:
+        # It may end in the midst of a line, or of what the line announces.
+        if not head.endswith(b"\n"):
             raise EOFError
 
         size = int(head, 16)
-        body = self._file.read(size)
-        assert self._file.read(2) == b"\r\n"
+        body = self._file.read(size + 2)
 
-        return body
+        if len(body) < size + 2:
+            raise EOFError
+
+        assert body.endswith(b"\r\n")
+
+        return body[:-2]
 
     def frame(self) -> dict[str, Any]:
         """The next one, of lines or of events."""

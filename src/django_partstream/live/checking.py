@@ -73,7 +73,8 @@ class Permitted:
 class Checked(StreamingHttpResponse):
     """The answer to a check: no frames, only what they would be made of."""
 
-    is_brief = True
+    #: Nothing of the request is needed to make them.
+    is_over = True
 
     def __init__(self, permitted: Permitted) -> None:
         super().__init__(_nothing())
@@ -113,7 +114,8 @@ class RefusedError(Exception):
 async def check(
     asgi_scope: dict[str, Any], stack: contextlib.AsyncExitStack
 ) -> Permitted:
-    """Ask what may be seen. The request lasts until `stack` is left.
+    """Ask what may be seen. What the answer needs of its request lasts until `stack` is
+    left.
 
     Raises RefusedError when the answer is no, whoever of Django gave it.
     """

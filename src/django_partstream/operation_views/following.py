@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
-
 from django_partstream.jobs import following
 from django_partstream.renderers import EventRenderer, NDJSONRenderer, PageRenderer
 from django_partstream.streamable import StreamableView
+from django_partstream.transports.request_thread import call
 
 from .access import OperationView
 from .status import status_response
@@ -30,7 +29,7 @@ class OperationEventsView(StreamableView, OperationView):
     renderer_classes = [NDJSONRenderer, EventRenderer, PageRenderer]
 
     async def get(self, request: Any, job_id: UUID) -> HttpResponseBase:
-        job = await sync_to_async(self.get_job)(job_id)
+        job = await call(self.get_job, job_id)
 
         if self.answers_done(request):
             return self.done_response()
