@@ -15,13 +15,14 @@ from .apps.ledger import payloads
 from .bulk_asking import MINIMAL, Ask, Asker, Take, payload
 from .bulk_peers import PEERS, installed
 from .measuring import Figure, Kind, Scale, Series, alternate
-from .meter import COSTS
+from .meter import COSTS, MEMORY
 from .servers import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .bulk_peers import Peer
+    from .databases import Database
 
 __all__ = ("measure",)
 
@@ -71,6 +72,7 @@ CELLS: dict[str, tuple[tuple[str, int, tuple[str, ...], int], ...]] = {
         ("transactions", 100_000, ("create", "upsert"), NOBODY),
     ),
 }
+MEMORY_ROWS = (1_000, 10_000, 100_000)
 #: Each of them needs a server of its own, on each database.
 QUICKLY_LEFT_OUT = {peer.package: "the quick form has no time" for peer in PEERS}
 #: More rounds than these tell no more.
@@ -107,9 +109,14 @@ class _Site:
     """Servers on one database: the floors and ours, plain DRF, and each peer."""
 
     def __init__(
-        self, vendor: str, askers: dict[str, Asker], peers: list[Peer]
+        self,
+        vendor: str,
+        database: Database,
+        askers: dict[str, Asker],
+        peers: list[Peer],
     ) -> None:
         self.vendor = vendor
+        self._database = database
         self.askers = askers
         self.peers = peers
 
@@ -123,29 +130,16 @@ class _Site:
                 else projects.sqlite(SETTINGS)
             )
             database = stack.enter_context(opened)
-            environments: dict[str, dict[str, str]] = {
-                "floor": {},
-                "ours": {},
-                "drf": {},
-            } | {
-                peer.name: {"BENCH_PEER": peer.name, "PYTHONPATH": _path(peer)}
-                for peer in peers
-            }
+            names = ("floor", "ours", "drf", *(peer.name for peer in peers))
             askers = {
-                name: stack.enter_context(
-                    Asker(
-                        stack.enter_context(
-                            serve(
-                                "ledger_site:application",
-                                environment={**database, **more},
-                            )
-                        ),
-                        database,
-                    )
-                )
-                for name, more in environments.items()
+                name: stack.enter_context(_asker(name, database, peers))
+                for name in names
             }
-            yield cls(vendor, askers, peers)
+            yield cls(vendor, database, askers, peers)
+
+    def fresh(self, name: str) -> contextlib.AbstractContextManager[Asker]:
+        """Of a server that has served nothing yet."""
+        return _asker(name, self._database, self.peers)
 
     def reset(self, table: str, rows: int, step: int) -> None:
         query = f"table={table}&count={rows}&step={step}"
@@ -155,6 +149,21 @@ class _Site:
         query = f"how={how}&table={table}&count={rows}"
 
         return self.askers["floor"].floor(f"/floor/store/?{query}")
+
+
+@contextlib.contextmanager
+def _asker(name: str, database: Database, peers: list[Peer]) -> Iterator[Asker]:
+    environment = dict(database)
+
+    for peer in peers:
+        if peer.name == name:
+            environment |= {"BENCH_PEER": name, "PYTHONPATH": _path(peer)}
+
+    with (
+        serve("ledger_site:application", environment=environment) as server,
+        Asker(server, database) as asker,
+    ):
+        yield asker
 
 
 def _path(peer: Peer) -> str:
@@ -288,10 +297,56 @@ def _extras(site: _Site, scale: Scale) -> list[Figure]:
     rounds = min(scale.rounds, ROUNDS)
 
     return [
-        _validation(site, scale.count(1_000), rounds, "transactions"),
+        _validation(site, scale.count(2_000), rounds, "transactions"),
         _bad_rows(site, rows, rounds),
         _single_row(site, scale.count(SINGLES), rounds),
+        *([_memory(site)] if scale.is_whole and site.vendor == "postgresql" else []),
     ]
+
+
+def _memory(site: _Site) -> Figure:
+    """Of servers of their own, since a process keeps what it had once."""
+    create = OURS["create"]
+    asked = {
+        "ours, minimal": (
+            "ours",
+            dataclasses.replace(create, headers=tuple(MINIMAL.items())),
+        ),
+        "ours, full answer": ("ours", create),
+    }
+    series: list[Series] = []
+
+    for rows in MEMORY_ROWS:
+        body = payload("create", "transactions", rows)
+
+        for label, (name, ask) in asked.items():
+            site.reset("transactions", rows, 0)
+            site.reset("contracts", 1, 0)
+
+            with site.fresh(name) as asker:
+                # What is loaded with the first request is not the upload's.
+                first = payload("create", "contracts", 1)
+                asker.take(ask, ask.path.format(table="contracts"), first)
+                taken = asker.take(ask, ask.path.format(table="transactions"), body)
+
+            mib = [taken.costs[MEMORY]]
+            series.append(
+                Series(
+                    label=f"{rows:,} rows, {len(body) / 2**20:.1f} MiB: {label}",
+                    kind="ours",
+                    values=mib,
+                )
+            )
+
+    return Figure(
+        name="bulk-memory",
+        title="PostgreSQL: memory that an upload takes",
+        unit="MiB",
+        note="A JSON array of transactions: the peak of the server's process during "
+        "the request, less what it had before it. Each is the second request to a "
+        "server of its own, once.",
+        series=series,
+    )
 
 
 def _validation(site: _Site, rows: int, rounds: int, table: str) -> Figure:

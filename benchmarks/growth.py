@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .measuring import Figure, Series, exponent
-from .meter import CPU, MEMORY
+from .meter import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Headline:
     of: str
     #: The figure, with `{}` where the size stands.
     figure: str
-    #: The series, with `{}` where the size stands.
+    #: The series as a regular expression, with `{}` where the size stands.
     series: str
     #: Whether a value is that of one of them, not of all.
     is_each: bool = False
@@ -102,8 +102,6 @@ class Curve:
     series: Mapping[str, str]
     of: str
     is_each: bool = False
-    #: A cost of the series instead of its values.
-    cost: str | None = None
 
 
 CURVES = (
@@ -139,16 +137,13 @@ CURVES = (
         title="Memory that an upload takes, over its rows",
         unit="MiB",
         note="PostgreSQL, create over HTTP: the peak of the server's process less what "
-        "it had before. A row is about 200 bytes of JSON.",
-        figure="bulk-postgresql-transactions-create-{}",
+        "it had before.",
+        figure="bulk-memory",
         series={
-            "django-bulk-drf 0.2.91": "django-bulk-drf 0.2.91",
-            "plain DRF": "plain DRF",
-            "ours, minimal": "ours, minimal",
-            "ours, full answer": "ours, full answer",
+            "ours, minimal": r"{} rows, .* MiB: ours, minimal",
+            "ours, full answer": r"{} rows, .* MiB: ours, full answer",
         },
         of="rows",
-        cost=MEMORY,
     ),
     Curve(
         name="growth-fan-out",
@@ -198,7 +193,7 @@ def _points(figures: Mapping[str, Figure], headline: Headline) -> Points:
     points: Points = {}
     number = r"([\d,]+)"
     name = re.compile(re.escape(headline.figure).replace(r"\{\}", number))
-    label = re.compile(re.escape(headline.series).replace(r"\{\}", number))
+    label = re.compile(headline.series.replace("{}", number))
 
     for figure in figures.values():
         if (of_name := name.fullmatch(figure.name)) is None:
@@ -248,8 +243,7 @@ def _curve(figures: Mapping[str, Figure], curve: Curve) -> Figure | None:
     for label, of in curve.series.items():
         headline = Headline(what="", of="", figure=curve.figure, series=of)
         points = _points(figures, headline)
-        values = {size: _value(curve, size, one) for size, one in points.items()}
-        known = {size: value for size, value in values.items() if value is not None}
+        known = {size: _value(curve, size, one) for size, one in points.items()}
 
         if len(known) > 1:
             sizes = sorted({*sizes, *known})
@@ -271,10 +265,7 @@ def _curve(figures: Mapping[str, Figure], curve: Curve) -> Figure | None:
     )
 
 
-def _value(curve: Curve, size: int, series: Series) -> float | None:
-    if curve.cost is not None:
-        return series.cost(curve.cost)
-
+def _value(curve: Curve, size: int, series: Series) -> float:
     # Microseconds of each, milliseconds of all.
     per = 1e-3 if curve.is_each else 1.0
 
