@@ -49,35 +49,35 @@ PLAIN = {
     "update": Ask("PATCH", "/drf/{table}/"),
     "delete": Ask("DELETE", "/drf/{table}/"),
 }
-#: Of the peers, who is measured: none, those who write many rows with one statement,
-#: or those as well who need several for each row.
-NOBODY, QUICK, ALL = range(3)
+#: Who is measured: the floor and ours with the least answer; what there is of both;
+#: peers that write many rows with one statement; those as well that need several for
+#: each row.
+BARELY, NOBODY, QUICK, ALL = range(4)
 #: What is measured: the table, the rows, the operations, beside whom.
 CELLS: dict[str, tuple[tuple[str, int, tuple[str, ...], int], ...]] = {
     "postgresql": (
         ("transactions", 10_000, ("create", "upsert"), QUICK),
         # One of the quick peers looks for each row in all that are stored.
         ("transactions", 10_000, ("update", "delete"), NOBODY),
-        ("transactions", 1_000, OPERATIONS, ALL),
-        ("contracts", 10_000, ("create", "upsert"), QUICK),
-        ("transactions", 100_000, ("create", "upsert"), NOBODY),
+        ("transactions", 1_000, ("create", "update"), ALL),
+        ("transactions", 1_000, ("upsert", "delete"), QUICK),
+        ("contracts", 10_000, ("create", "upsert"), NOBODY),
+        ("transactions", 100_000, ("create",), NOBODY),
     ),
     "sqlite": (
         ("transactions", 10_000, ("create", "upsert"), QUICK),
-        # One of the quick peers looks for each row in all that are stored.
         ("transactions", 10_000, ("update", "delete"), NOBODY),
-        ("transactions", 1_000, ("create",), ALL),
-        ("transactions", 1_000, ("upsert", "update", "delete"), QUICK),
+        ("transactions", 1_000, OPERATIONS, QUICK),
         ("contracts", 10_000, ("create", "upsert"), NOBODY),
-        ("transactions", 100_000, ("create", "upsert"), NOBODY),
+        ("transactions", 100_000, ("create",), BARELY),
     ),
 }
-MEMORY_ROWS = (1_000, 10_000, 100_000)
-#: Each of them needs a server of its own, on each database.
+#: Each of the peers needs a server of its own, on each database.
 QUICKLY_LEFT_OUT = {peer.package: "the quick form has no time" for peer in PEERS}
 #: More rounds than these tell no more.
 ROUNDS = 5
 SINGLES = 100
+MEMORY_ROWS = (1_000, 10_000, 100_000)
 
 
 def measure(scale: Scale) -> Iterator[Figure]:
@@ -85,8 +85,12 @@ def measure(scale: Scale) -> Iterator[Figure]:
     left_out = "".join(f" Left out: {name}: {why}." for name, why in missing.items())
 
     for vendor in DATABASES:
-        with _Site.open(vendor, peers) as site:
-            for table, rows, operations, beside in _cells(vendor, scale):
+        cells = list(_cells(vendor, scale))
+        most = max((beside for *_, beside in cells), default=NOBODY)
+        asked = [peer for peer in peers if most >= (ALL if peer.is_slow else QUICK)]
+
+        with _Site.open(vendor, asked) as site:
+            for table, rows, operations, beside in cells:
                 for operation in operations:
                     cell = _Cell(site, operation, table, rows)
                     yield cell.figure(scale, left_out, beside)
@@ -224,7 +228,7 @@ class _Cell:
         takes: dict[str, Callable[[], Take]] = {floor: self._floor(self.operation)}
         kinds: dict[str, Kind] = {floor: "floor"}
 
-        if self.operation == "create":
+        if self.operation == "create" and beside > BARELY:
             takes["COPY, binary"] = self._floor("copy")
             kinds["COPY, binary"] = "floor"
 
@@ -247,8 +251,10 @@ class _Cell:
         else:
             minimal = dataclasses.replace(ours, headers=tuple(MINIMAL.items()))
             takes["ours, minimal"] = self._over_http("ours", minimal)
-            takes["ours, full answer"] = self._over_http("ours", ours)
             kinds["ours, minimal"] = kinds["ours, full answer"] = "ours"
+
+            if beside > BARELY:
+                takes["ours, full answer"] = self._over_http("ours", ours)
 
         if self.site.vendor == "sqlite":
             takes.pop("COPY, binary", None)
