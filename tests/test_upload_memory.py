@@ -8,16 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.forms import count
+from tests.forms import LONG, count
 
 MIB = 1024 * 1024
 MEGABYTES = count(12, 1024)
 
+pytestmark = pytest.mark.timeout(count(120, 3600))
 
-@pytest.mark.parametrize("kind", ["csv", "json+gzip", "ndjson"])
-def test_a_large_upload_takes_as_much_memory_as_a_small_one(kind: str) -> None:
+
+EVERY = [
+    (kind + coding, server)
+    for kind in ("csv", "json", "ndjson")
+    for coding in ("", "+gzip")
+    for server in ("wsgi", "asgi")
+]
+FEW = [("csv", "wsgi"), ("json+gzip", "asgi"), ("ndjson", "wsgi")]
+
+
+@pytest.mark.parametrize(("kind", "server"), EVERY if LONG else FEW)
+def test_a_large_upload_takes_as_much_memory_as_a_small_one(
+    kind: str, server: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.upload_memory", kind, str(MEGABYTES)],
+        [sys.executable, "-m", "tests.upload_memory", kind, str(MEGABYTES), server],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

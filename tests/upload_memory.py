@@ -1,14 +1,16 @@
 """Sends one large upload to a view in this process, and prints what memory grew by.
 
-    python -m tests.upload_memory FORMAT MEGABYTES
+    python -m tests.upload_memory FORMAT MEGABYTES [wsgi|asgi]
 
-As bytes of the peak of the process. The database is a new SQLite file.
+As bytes of the peak of the process. FORMAT may end in `+gzip`. The upload is made as it
+is read; the database is a new SQLite file.
 """
 
 # ruff: noqa: T201 - it is a command, and what it prints is its result.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import resource
@@ -20,6 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 MIB = 1024 * 1024
+PATH = "/api/contracts/"
+QUERY = "unique_fields=number"
 FORMATS = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
@@ -92,45 +96,114 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def main(name: str, megabytes: int) -> None:
+def main(name: str, megabytes: int, server: str = "wsgi") -> None:
     kind, _, coding = name.partition("+")
-    answers = [submitted(kind, coding, size) for size in (1, megabytes)]
+    send = {"wsgi": by_wsgi, "asgi": by_asgi}[server]
+    peaks = []
 
-    print(answers[1] - answers[0])
+    for size in (1, megabytes):
+        pieces = rows(kind, size * MIB)
+        before = stored()
+        status, answer = send(kind, coding, packed(pieces) if coding else pieces, size)
+        assert status == 202, answer
+        assert stored() - before >= size, (before, stored())
+        peaks.append(peak())
+
+    print(peaks[1] - peaks[0])
 
 
-def submitted(kind: str, coding: str, megabytes: int) -> int:
-    """Send one; the peak afterwards."""
-    from django.core.handlers.wsgi import WSGIRequest
-
+def stored() -> int:
+    """Mebibytes of uploads in the database."""
     from django_partstream.models import JobInput
-    from tests.app.views import ContractViewSet
 
-    pieces = rows(kind, megabytes * MIB)
+    return JobInput.objects.count()
+
+
+def by_wsgi(
+    kind: str, coding: str, pieces: Iterator[bytes], size: int
+) -> tuple[int, bytes]:
+    from django.core.handlers.wsgi import WSGIHandler
+
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
-        "PATH_INFO": "/api/contracts/",
-        "QUERY_STRING": "unique_fields=number",
+        "PATH_INFO": PATH,
+        "QUERY_STRING": QUERY,
         "CONTENT_TYPE": FORMATS[kind],
         # More than there is: WSGI reads up to it, and the stream ends before.
-        "CONTENT_LENGTH": str(2 * megabytes * MIB),
+        "CONTENT_LENGTH": str(2 * size * MIB),
         "SERVER_NAME": "testserver",
         "SERVER_PORT": "80",
         "HTTP_PREFER": "respond-async",
-        "wsgi.input": Stream(packed(pieces) if coding else pieces),
+        "wsgi.input": Stream(pieces),
         "wsgi.url_scheme": "http",
     }
 
     if coding:
         environ["HTTP_CONTENT_ENCODING"] = coding
 
-    view = ContractViewSet.as_view({"post": "create"})
-    response = view(WSGIRequest(environ))
-    assert response.status_code == 202, response.content
-    stored = JobInput.objects.count()
-    assert stored >= megabytes, stored
+    said: list[str] = []
+    response = WSGIHandler()(environ, lambda status, _: said.append(status))
+    answer = b"".join(response)
+    response.close()
 
-    return peak()
+    return int(said[0].split()[0]), answer
+
+
+def by_asgi(
+    kind: str, coding: str, pieces: Iterator[bytes], size: int
+) -> tuple[int, bytes]:
+    """Through the whole application, as a server would send it."""
+    from django_partstream.asgi import get_application
+
+    headers = [
+        (b"host", b"testserver"),
+        (b"content-type", FORMATS[kind].encode()),
+        (b"prefer", b"respond-async"),
+        *([(b"content-encoding", coding.encode())] if coding else []),
+    ]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": QUERY.encode(),
+        "root_path": "",
+        "headers": headers,
+        "server": ("testserver", 80),
+        "client": ("127.0.0.1", 1),
+    }
+    sent: list[dict[str, Any]] = []
+    answered = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        piece = next(pieces, None)
+
+        if piece is not None:
+            return {"type": "http.request", "body": piece, "more_body": True}
+
+        if not ended:
+            ended.append(True)
+
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await answered.wait()
+
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            answered.set()
+
+    ended: list[bool] = []
+    asyncio.run(get_application()(scope, receive, send))
+    start, *bodies = sent
+
+    return start["status"], b"".join(body["body"] for body in bodies)
 
 
 if __name__ == "__main__":
@@ -146,6 +219,11 @@ if __name__ == "__main__":
         from django.conf import settings
         from django.core.management import call_command
 
-        settings.PARTSTREAM = {"MAX_UPLOAD_BYTES": 4096 * MIB, "MAX_ROWS": 10**9}
+        settings.PARTSTREAM = {
+            "MAX_UPLOAD_BYTES": 4096 * MIB,
+            "MAX_ROWS": 10**9,
+            # Nobody works here.
+            "QUEUE": "database",
+        }
         call_command("migrate", run_syncdb=True, verbosity=0)
-        main(sys.argv[1], int(sys.argv[2]))
+        main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
