@@ -36,6 +36,7 @@ __all__ = (
     "PlanError",
     "QueryTimeoutError",
     "QueryTooLongError",
+    "StorageUnavailableError",
     "TooLargeError",
     "TooManyJobsError",
     "TooManyRowsError",
@@ -228,6 +229,14 @@ class BusyError(PartstreamError):
     status = 503
     #: Seconds.
     retry_after = 1
+
+
+class StorageUnavailableError(PartstreamError):
+    """The upload cannot be kept: its storage is full, or away. Send it again later."""
+
+    code = "storage_unavailable"
+    status = 503
+    retry_after = 30
 
 
 class TooManyJobsError(PartstreamError):

@@ -28,6 +28,8 @@ ALIAS = "chaos"
 
 #: Short, so that a rescue takes a second and not half a minute.
 PARTSTREAM = {"QUEUE": "database", "LEASE_SECONDS": 1.0, "SWEEP_SECONDS": 0.3}
+#: Where nobody may be taken for dead: a busy machine lets a process wait for seconds.
+LONG_LEASE = {"LEASE_SECONDS": 60.0}
 #: What happened in this run.
 NOTES: list[str] = []
 #: The lease, the look at the table, and what a machine adds that does six other things.

@@ -9,7 +9,7 @@ import pytest
 from django_partstream.jobs import states
 from django_partstream.jobs.crash_points import Point
 from django_partstream.models import JobInput, State
-from tests.chaos.arena import Arena
+from tests.chaos.arena import LONG_LEASE, Arena
 from tests.chaos.work import KIND
 from tests.forms import count
 
@@ -51,7 +51,7 @@ def test_a_worker_killed_at_any_moment_of_a_batch_is_taken_over(arena: Arena) ->
     for key, victim in zip(jobs, victims, strict=True):
         assert arena.end(victim) == -9, (key, arena.logged())
 
-    rescuers = [arena.worker(), arena.worker()]
+    rescuers = [arena.worker(partstream=LONG_LEASE) for _ in range(2)]
     arena.wait(*jobs.values())
     arena.stop(rescuers)
 
@@ -69,7 +69,7 @@ def test_a_worker_killed_while_it_gives_a_job_back(arena: Arena, point: Point) -
     assert arena.end(victim) == -9
     assert 0 < arena.fresh(job).current < 23
 
-    rescuer = arena.worker()
+    rescuer = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([rescuer])
 
@@ -93,7 +93,7 @@ def test_a_submission_killed_at_any_moment_leaves_a_job_or_nothing(
     for job in submitted.values():
         arena.set_counters(job)
 
-    rescuer = arena.worker()
+    rescuer = arena.worker(partstream=LONG_LEASE)
     arena.wait(*submitted.values())
     arena.stop([rescuer])
 
@@ -107,7 +107,7 @@ def test_a_worker_killed_while_it_gives_a_job_up(arena: Arena, point: Point) -> 
     victim = arena.start("slice", job=str(job.pk), crash=crash)
     assert arena.end(victim) == -9
 
-    rescuer = arena.worker()
+    rescuer = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([rescuer])
 
@@ -123,7 +123,7 @@ def test_a_process_killed_while_it_cancels(arena: Arena, point: Point) -> None:
     )
     assert arena.end(victim) == -9
 
-    rescuer = arena.worker()
+    rescuer = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([rescuer])
 

@@ -19,7 +19,9 @@ from asgi_example.services import Redis
 from django_partstream.jobs import states
 from django_partstream.jobs.arq_queue import FUNCTION, QUEUE_NAME, ArqQueue
 from django_partstream.models import Worker
-from tests.chaos.arena import PARTSTREAM, ROOT, Arena, watching
+from tests.app.models import Contract
+from tests.chaos.arena import LONG_LEASE, PARTSTREAM, ROOT, Arena, watching
+from tests.chaos.redis_proxy import proxy
 from tests.forms import count
 
 pytestmark = pytest.mark.chaos
@@ -46,6 +48,7 @@ def test_deploys_during_one_job_repeat_nothing(
 ) -> None:
     arena = postgresql_arena
     job = arena.make_job(400, seconds=0.002)
+    partstream |= LONG_LEASE
 
     for number in range(count(4, 10)):
         worker = arena.worker(partstream=partstream)
@@ -97,11 +100,12 @@ def test_arq_runs_our_slices_by_its_own_command(
 
 
 def test_arqs_own_worker_ends_well_whatever_its_slice_is_at_when_it_is_told_to(
-    postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
+    postgresql_arena: Arena, partstream: dict[str, Any]
 ) -> None:
     arena = postgresql_arena
+    partstream |= LONG_LEASE
 
-    for _ in range(count(6, 60)):
+    for _ in range(count(5, 60)):
         job = arena.make_job(20, seconds=0.002)
         worker = arena.start("arq", settings=SETTINGS, partstream=partstream)
         # Before the first row, in the midst, or when arq tells Redis of the last slice.
@@ -111,8 +115,6 @@ def test_arqs_own_worker_ends_well_whatever_its_slice_is_at_when_it_is_told_to(
 
         assert arena.fresh(job).lease_until is None
         assert arena.fresh(job).attempts == 0
-        # What arq had begun it has brought to its end.
-        assert client.keys("arq:in-progress:*") == []
         assert Worker.objects.count() == 0
 
         worker = arena.start("arq", settings=SETTINGS, partstream=partstream)
@@ -171,7 +173,8 @@ def test_duplicated_lost_and_reordered_messages(
 
     arena.stop(workers)
     arena.verify(*jobs)
-    assert arena.takeovers() == 0
+    # Nobody was taken for dead who had worked a moment before.
+    assert min(arena.rescues(), default=1.0) > 0.8
 
 
 def test_redis_wiped_and_restarted_at_any_moment_loses_nothing(
@@ -216,3 +219,41 @@ def test_jobs_are_done_while_redis_is_away(
         redis_server.restart()
 
     arena.verify(job)
+
+
+def test_jobs_are_taken_and_done_while_no_word_comes_from_redis(
+    postgresql_arena: Arena,
+    partstream: dict[str, Any],
+    redis_server: Redis,
+    tmp_path: Path,
+) -> None:
+    """Its connections are open, and dead: nobody waits for it for long."""
+    arena = postgresql_arena
+    file = tmp_path / "rows.csv"
+    file.write_text("number,year\nR1,2024\nR2,2024\n", encoding="utf-8")
+
+    with proxy(redis_server.port) as between:
+        partstream |= {"REDIS_URL": f"redis://127.0.0.1:{between.port}/0"}
+        first = arena.make_job(100, seconds=0.002)
+        worker = arena.worker(partstream=partstream)
+        arena.until(lambda: arena.fresh(first).current > 10)
+        between.is_dead.set()
+
+        began = time.monotonic()
+        order = {"address": "/api/contracts/", "file": str(file)}
+        asked = arena.start("post", partstream=partstream, **order)
+        assert arena.end(asked) == 0, arena.logged()
+        answered = time.monotonic() - began
+        posted = states.jobs().latest("created_at")
+        arena.wait(first, posted)
+
+        between.is_dead.clear()
+        last = arena.make_job(10)
+        arena.wait(last)
+        arena.stop([worker])
+
+    # Three seconds are what a request waits for a queue.
+    assert 3 <= answered < 20
+    arena.verify(first, last)
+    assert arena.fresh(posted).created == Contract.objects.count() == 2
+    Contract.objects.all().delete()

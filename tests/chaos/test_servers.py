@@ -18,7 +18,7 @@ from asgi_example import ports
 from asgi_example.processes import Process, Site
 from django_partstream.jobs import states
 from tests.app.models import Contract
-from tests.chaos.arena import PARTSTREAM, ROOT, Arena, watching
+from tests.chaos.arena import LONG_LEASE, PARTSTREAM, ROOT, Arena, watching
 from tests.forms import LONG
 
 pytestmark = pytest.mark.chaos
@@ -111,7 +111,7 @@ def test_jobs_under_runserver_go_on_where_it_was_ended(
         assert ("daphne" in process.output().lower()) == bool(apps)
 
     assert 10 < arena.fresh(job).current < 120
-    worker = arena.worker()
+    worker = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([worker])
     arena.verify(job)
@@ -137,7 +137,7 @@ def test_two_serving_processes_share_the_jobs_of_one_file(chosen_arena: Arena) -
         arena.wait(*jobs)
 
     arena.verify(*jobs)
-    assert 1 <= arena.takeovers() <= 2
+    assert arena.takeovers() >= 1
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])

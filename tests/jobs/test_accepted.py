@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.core.files.storage import storages
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection, connections
 from django.test import AsyncClient, Client
 
@@ -178,6 +179,34 @@ def test_a_job_that_is_refused_leaves_nothing_in_the_storage(
 
     assert post(client).status_code == 429
     assert len(storages["vault"].listdir("partstream-inputs")[1]) == 1
+
+
+class FullStorage(FileSystemStorage):
+    """A disk that is full when half of a file is on it."""
+
+    def _save(self, name: str, content: Any) -> str:
+        data = content.read()
+        super()._save(name, ContentFile(data[: len(data) // 2]))
+
+        with Path("/dev/full").open("wb") as full:
+            full.write(data)
+
+        return name
+
+
+def test_a_storage_that_is_full_takes_no_job(
+    client: Client, vault: Path, settings: Any
+) -> None:
+    settings.STORAGES["vault"]["BACKEND"] = f"{__name__}.FullStorage"
+
+    refused = post(client)
+
+    assert refused.status_code == 503
+    assert refused["Retry-After"] == "30"
+    assert refused.json()["code"] == "storage_unavailable"
+    assert not Job.objects.exists()
+    # Nor does the half stay that had room.
+    assert [*(vault / "partstream-inputs").iterdir()] == []
 
 
 # Without a queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zlib
@@ -14,6 +15,7 @@ from django.db import reset_queries
 from django.db.models import Sum
 
 from django_partstream import conf
+from django_partstream.errors import StorageUnavailableError
 from django_partstream.models import JobInput
 
 from . import states
@@ -53,7 +55,10 @@ class Input(Protocol):
 
 def keep(job: Job, stream: BinaryIO) -> None:
     """Copy the stream, piece by piece, to where inputs are kept; the job's row, which
-    exists, says where. For a storage the stream must be seekable."""
+    exists, says where. For a storage the stream must be seekable.
+
+    Raises StorageUnavailableError where a storage has no room, or is away.
+    """
     alias = conf.current().input_storage
 
     if alias is None:
@@ -64,8 +69,19 @@ def keep(job: Job, stream: BinaryIO) -> None:
     job.input_bytes, job.input_sha256 = _measure(stream)
     stream.seek(start)
     job.input_storage = alias
-    job.input_name = storages[alias].save(f"{FOLDER}/{job.pk}", File(stream))
+    job.input_name = _stored(storages[alias], f"{FOLDER}/{job.pk}", stream)
     _save(job)
+
+
+def _stored(storage: Storage, name: str, stream: BinaryIO) -> str:
+    try:
+        return storage.save(name, File(stream))
+    except OSError as error:
+        # The half that is there would take up the room that is missing.
+        with contextlib.suppress(OSError):
+            storage.delete(name)
+
+        raise StorageUnavailableError from error
 
 
 def keep_here(job: Job, stream: BinaryIO) -> None:
