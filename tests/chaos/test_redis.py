@@ -22,7 +22,7 @@ from django_partstream.models import Worker
 from tests.app.models import Contract
 from tests.chaos.arena import LONG_LEASE, PARTSTREAM, ROOT, Arena, watching
 from tests.chaos.redis_proxy import proxy
-from tests.forms import count
+from tests.forms import LONG, count
 
 pytestmark = pytest.mark.chaos
 
@@ -221,6 +221,7 @@ def test_jobs_are_done_while_redis_is_away(
     arena.verify(job)
 
 
+@pytest.mark.skipif(not LONG, reason="waits for what does not come")
 def test_jobs_are_taken_and_done_while_no_word_comes_from_redis(
     postgresql_arena: Arena,
     partstream: dict[str, Any],

@@ -100,10 +100,10 @@ def test_workers_whose_event_loops_are_blocked_for_longer_than_a_lease(
 ) -> None:
     arena = postgresql_arena
     blocked = {"QUEUE": "tests.chaos.quick.BlockedQueue"}
-    jobs = [arena.make_job(250, seconds=0.005) for _ in range(2)]
+    jobs = [arena.make_job(count(120, 600), seconds=0.005) for _ in range(count(1, 3))]
 
     with watching(jobs):
-        workers = [arena.worker(partstream=blocked) for _ in range(3)]
+        workers = [arena.worker(partstream=blocked) for _ in range(2)]
         arena.wait(*jobs)
 
     arena.stop(workers)

@@ -25,9 +25,9 @@ Paths are below `tests/`.
 | F2 | kill -9 at random moments, three workers | `chaos/test_workers.py`, `chaos/test_csv.py` (real files) |
 | F3 | a stopped process wakes after its lease, in a transaction or not | `chaos/test_workers.py` (…stood_still…) |
 | F4 | SIGTERM ten times in one job | `chaos/test_workers.py` (…being_stopped…), `chaos/test_redis.py` (deploys), `jobs/test_poison.py` (deploys) |
-| F5 | a batch longer than its lease | `jobs/test_leases.py` |
+| F5 | a batch longer than its lease, a blocked loop | `jobs/test_leases.py`, `chaos/test_workers.py` (…blocked…) |
 | F6, F7 | Redis restarted empty, or away | `jobs/test_queues.py`, `chaos/test_redis.py` |
-| F8 | connections that are slow or cut | `chaos/test_postgresql.py` (proxy) |
+| F8 | connections that are slow, cut or dead | `chaos/test_postgresql.py` (proxy), `jobs/test_accepted.py` (…hanging…), `chaos/test_redis.py` (…no_word…, in the long form) |
 | F9 | PostgreSQL restarted, backends ended, COMMIT unanswered | `chaos/test_postgresql.py`, `jobs/test_poison.py` (…away_for_a_moment…) |
 | F10, F11 | messages doubled, late or lost | `jobs/test_queues.py`, `jobs/test_execute.py` |
 | F12 | clocks an hour apart | `chaos/test_workers.py` (…clocks…) |
@@ -35,7 +35,7 @@ Paths are below `tests/`.
 | F14, F15 | slow sockets; group membership lost | `test_websocket.py`, `jobs/test_following.py` |
 | F16 | rows that raise, exit, or take all memory | `jobs/test_poison.py`, `jobs/test_deadly_rows.py` |
 | F17 | SQLite with several processes | `chaos/test_workers.py` (on SQLite), `chaos/test_servers.py` (two that serve) |
-| F18 | the input changed or cut short | `jobs/test_inputs.py`, `jobs/test_accepted.py` (storage) |
+| F18 | the input changed or cut short | `jobs/test_inputs.py`, `jobs/test_accepted.py` (a storage that is full, or was changed) |
 | F19 | cancel, retry, takeover and end in any order | `jobs/test_machine.py` |
 | F20 | rows of another version of the code, unknown kinds | `jobs/test_fingerprint.py`, `jobs/test_execute.py` |
 | F21 | the serving process ends with an embedded job | `chaos/test_servers.py` (gunicorn, daphne, hypercorn, uvicorn with two processes, runserver), `jobs/test_queues.py`, `test_asgi.py` |

@@ -25,7 +25,6 @@ from django.db import DatabaseError, InterfaceError
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from django_partstream import conf, offload
 
@@ -288,9 +287,12 @@ def _redis_settings(*, retries: int) -> RedisSettings:
     settings.conn_retries = 0
 
     if retries:
-        # A refused connection is an OSError in redis-py 5.
-        settings.retry = Retry(ExponentialBackoff(cap=2.0, base=0.1), retries)
-        settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]
+        # A refused connection is an OSError in redis-py 5. One that says nothing is not
+        # asked again: each time would take ANSWER_SECONDS.
+        backoff = ExponentialBackoff(cap=2.0, base=0.1)
+        errors = (RedisConnectionError,)
+        settings.retry = Retry(backoff, retries, supported_errors=errors)
+        settings.retry_on_error = [*errors, OSError]
 
     return settings
 
