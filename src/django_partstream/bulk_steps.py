@@ -33,11 +33,30 @@ class BatchSize:
     #: A commit is not ended by a batch too small to be worth it.
     LEAST_SECONDS = 0.25
 
+    #: In a process that serves as well: what whole columns are done with at once
+    #: keeps its other threads waiting.
+    SERVING = 500
+    #: There, a pause after each batch, as a share of its time and at most in seconds.
+    PAUSE, LONGEST_PAUSE = 0.1, 0.02
+
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
+        self._is_serving = conf.current().queue == "embedded"
+
+    @property
+    def most(self) -> int:
+        """Rows of the largest batch."""
+        size = conf.current().batch_size
+
+        return min(size, self.SERVING) if self._is_serving else size
+
+    @property
+    def may_read_ahead(self) -> bool:
+        """Whether another thread may be busy beside the one that writes."""
+        return not self._is_serving
 
     def next(self, budget: Budget, taken: int) -> int:
-        size = conf.current().batch_size
+        size = self.most
 
         if budget.rows is not None:
             size = min(size, budget.rows - taken)
@@ -51,6 +70,9 @@ class BatchSize:
 
     def took(self, rows: int, seconds: float) -> None:
         self._rate = rows / max(seconds, 1e-4)
+
+        if self._is_serving:
+            time.sleep(min(self.LONGEST_PAUSE, self.PAUSE * seconds))
 
 
 def step_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import conf
 from .jobs.ahead import Ahead
 
 if TYPE_CHECKING:
@@ -22,13 +21,22 @@ WRITES = ("INSERT", "UPDATE", "DELETE", "COPY")
 class Supply:
     """Rows in their order, as many at a time as are asked for.
 
-    `ready` is called with what was read, in the thread that read it.
+    `ready` is called with what was read, in the thread that read it. `size` rows are
+    read at a time.
     """
 
-    def __init__(self, rows: OpenRows, ready: Callable[[Stretch], None]) -> None:
+    def __init__(
+        self,
+        rows: OpenRows,
+        ready: Callable[[Stretch], None],
+        *,
+        size: int,
+        may_read_ahead: bool,
+    ) -> None:
         self._rows = rows
         self._ready = ready
-        self._size = conf.current().batch_size
+        self._size = size
+        self._may_read_ahead = may_read_ahead and rows.is_fetched
         self._ahead: Ahead[Stretch | None] = Ahead(self._read)
         self._is_over = False
         #: The next rows cannot be read.
@@ -65,7 +73,7 @@ class Supply:
         context: Any,
     ) -> Any:
         """A wrapper of what is executed: while the database writes, rows are read."""
-        if not self._is_over and self._rows.is_fetched and str(sql).startswith(WRITES):
+        if not self._is_over and self._may_read_ahead and str(sql).startswith(WRITES):
             self._ahead.begin()
 
         return execute(sql, params, many, context)

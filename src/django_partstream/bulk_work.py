@@ -146,7 +146,12 @@ class BulkWork:
         # undone, it begins again.
         if self._supply is None or position != self._position:
             self.close()
-            self._supply = Supply(self._rows.open(position), self._read_ahead)
+            self._supply = Supply(
+                self._rows.open(position),
+                self._read_ahead,
+                size=self._size.most,
+                may_read_ahead=self._size.may_read_ahead,
+            )
 
         # Until the step has come to its end, nobody knows where it stands.
         self._position = None

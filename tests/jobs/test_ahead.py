@@ -81,7 +81,7 @@ def submit(client: Client) -> Job:
 
 @pytest.fixture
 def few(settings: Any) -> None:
-    settings.PARTSTREAM = {"BATCH_SIZE": 10}
+    settings.PARTSTREAM = {"BATCH_SIZE": 10, "QUEUE": "database"}
 
 
 @pytest.mark.database
@@ -131,6 +131,25 @@ def test_slice_that_is_stopped_leaves_no_thread_and_the_next_goes_on(
     assert threads() == []
     assert run(job) is SliceEnd.FINISHED
     assert Contract.objects.count() == ROWS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_that_serves_reads_in_the_same_thread(
+    client: Client, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PARTSTREAM = {"BATCH_SIZE": 10, "QUEUE": "embedded"}
+    read: list[str] = []
+    real = Upsert.read_ahead
+
+    def read_ahead(self: Upsert, rows: Any) -> None:
+        read.append(threading.current_thread().name)
+        real(self, rows)
+
+    job = submit(client)
+    monkeypatch.setattr(Upsert, "read_ahead", read_ahead)
+
+    assert run(job) is SliceEnd.FINISHED
+    assert read == [HERE] * (ROWS // 10)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -173,7 +173,7 @@ def test_a_long_slice_ends_when_somebody_else_waits(run: Run) -> None:
 
 
 def test_batches_are_as_large_as_fit_a_commit(settings: Any) -> None:
-    settings.PARTSTREAM = {"BATCH_SIZE": 2000}
+    settings.PARTSTREAM = {"BATCH_SIZE": 2000, "QUEUE": "database"}
     size = BatchSize(None)
 
     assert size.next(Budget.of(1.0), 0) == BatchSize.FIRST
@@ -185,3 +185,10 @@ def test_batches_are_as_large_as_fit_a_commit(settings: Any) -> None:
     size.took(5, 0.0005)
     assert size.next(Budget.of(1.0), 0) == 2000
     assert size.next(Budget.of(1.0, rows=40), 10) == 30
+
+
+def test_batches_are_smaller_in_a_process_that_serves(settings: Any) -> None:
+    settings.PARTSTREAM = {"BATCH_SIZE": 2000, "QUEUE": "embedded"}
+    size = BatchSize(1_000_000.0)
+
+    assert size.next(Budget.of(1.0), 0) == BatchSize.SERVING < 2000
