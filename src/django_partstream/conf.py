@@ -68,7 +68,8 @@ class Settings:
     sweep_seconds: float = 10.0
     #: How often a follower re-reads a job's row when no message arrives.
     poll_seconds: float = 5.0
-    #: Unfinished jobs of one user; one more is answered 429.
+    #: Unfinished jobs of one user, or of all callers without a name; one more is
+    #: answered 429.
     jobs_per_user: int = 20
     #: How long a finished job, its input and its outcome are kept: for all, or a dict
     #: with a number for each of SUCCESS, FAILURE and CANCELLED.
