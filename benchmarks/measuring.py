@@ -216,7 +216,7 @@ def alternate(
 
     for number in range(rounds):
         if budget and number >= budget.least and not budget.has(last):
-            budget.cuts.append(f"{number} rounds of {rounds} of {_called(names)}")
+            budget.cuts.append(f"{number} of {rounds} rounds of {_called(names)}")
             return
 
         began = time.monotonic()

@@ -94,7 +94,7 @@ def test_results_become_a_file_plots_and_a_section_of_the_page(tmp_path):
         about=report.environment(),
         figures=[figure(goal="2 x at most")],
         seconds=12.3,
-        cuts=["3 rounds of 5 of «bare ASGI» and 1 more"],
+        cuts=["3 of 5 rounds of «bare ASGI» and 1 more"],
         failure="RuntimeError: no more",
     )
     # Two of the bars are measured by this figure, and one is met.
@@ -128,7 +128,7 @@ def test_results_become_a_file_plots_and_a_section_of_the_page(tmp_path):
     assert "Of nothing. Goal: 2 x at most." in text
     assert "| bare ASGI | 2.00 | 2.00 to 2.00 | 1.00 x |" in text
     assert "| **ours** | 4.00 | 4.00 to 4.00 | 2.00 x |" in text
-    assert "Cut to stay in time: 3 rounds of 5 of «bare ASGI» and 1 more." in text
+    assert "Cut to stay in time: 3 of 5 rounds of «bare ASGI» and 1 more." in text
 
     for source in re.findall(r'(?:src|srcset)="([^"]+)"', text):
         assert (tmp_path / source).read_text().startswith("<?xml")
@@ -153,12 +153,12 @@ def test_rounds_beyond_three_are_taken_while_the_budget_lasts_and_cuts_are_told(
         taken = list(alternate(takes, rounds=5))
 
     assert len(taken) == 2 * 3
-    assert budget.cuts == ["3 rounds of 5 of «a» and 1 more"]
+    assert budget.cuts == ["3 of 5 rounds of «a» and 1 more"]
 
     with within(0.0, least=1) as budget:
         taken = list(alternate(takes, rounds=5))
 
-    assert (len(taken), budget.cuts) == (2, ["1 rounds of 5 of «a» and 1 more"])
+    assert (len(taken), budget.cuts) == (2, ["1 of 5 rounds of «a» and 1 more"])
 
     with within(60.0) as budget:
         taken = list(alternate(takes, rounds=5))
