@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import statistics
@@ -19,7 +20,7 @@ from .servers import Server, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("measure",)
+__all__ = ("Noticed", "measure", "notice", "percentile")
 
 DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 #: An answer out of the database, by a serializer.
@@ -29,17 +30,42 @@ QUIET_REQUESTS = 300
 
 
 def measure(scale: Scale) -> list[Figure]:
-    return [_figure(vendor, scale) for vendor in DATABASES]
-
-
-def _figure(vendor: str, scale: Scale) -> Figure:
     rows = scale.count(YEAR_ROWS if scale.size == 1 else YEAR_ROWS // 3)
+    requests = scale.count(QUIET_REQUESTS)
 
+    return [_figure(vendor, rows, requests) for vendor in DATABASES]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """Milliseconds of requests without a job and during one, and how late the loop
+    was meanwhile; seconds of the job."""
+
+    quiet: list[float]
+    busy: list[float]
+    late: list[float]
+    seconds: float
+
+
+def notice(vendor: str, *, rows: int, requests: int) -> Noticed:
+    """Ask so often without a job, then during an embedded one of so many flights."""
     with _site(vendor) as (server, files), _Client(server) as client:
-        quiet = [client.ask() for _ in range(scale.count(QUIET_REQUESTS))]
+        path = files.first(rows)
+        quiet = [client.ask() for _ in range(requests)]
         client.get("/lag/")
-        busy, seconds = _during(client, server, files.first(rows))
+        busy, seconds = _during(client, server, path)
         late = [1000 * lag for lag in client.get("/lag/")]
+
+    return Noticed(quiet=quiet, busy=busy, late=late, seconds=seconds)
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _figure(vendor: str, rows: int, requests: int) -> Figure:
+    noticed = notice(vendor, rows=rows, requests=requests)
+    quiet, busy, late = noticed.quiet, noticed.busy, noticed.late
 
     return Figure(
         name=f"jobs-latency-{vendor}",
@@ -48,16 +74,24 @@ def _figure(vendor: str, scale: Scale) -> Figure:
         goal="p99 of a request 250 ms at most, of the loop 50 ms",
         note=f"`GET` of 16 rows through a serializer, {1000 * PAUSE_SECONDS:.0f} ms "
         "after the one before, while the same process works on a job of "
-        f"{rows:,} flights, which took {seconds:.0f} s. The loop is asked to wake up "
-        "every 10 ms, and how late it does is measured.",
+        f"{rows:,} flights, which took {noticed.seconds:.0f} s. The loop is asked to "
+        "wake up every 10 ms, and how late it does is measured.",
         series=[
-            Series(label="p99 without a job", kind="floor", values=[_p(quiet, 99)]),
-            Series(label="p99 during the job", kind="ours", values=[_p(busy, 99)]),
+            Series(
+                label="p99 without a job", kind="floor", values=[percentile(quiet, 99)]
+            ),
+            Series(
+                label="p99 during the job", kind="ours", values=[percentile(busy, 99)]
+            ),
             Series(label="the slowest during it", kind="ours", values=[max(busy)]),
-            Series(label="p50 without a job", kind="floor", values=[_p(quiet, 50)]),
-            Series(label="p50 during the job", kind="ours", values=[_p(busy, 50)]),
-            Series(label="loop late, p50", kind="ours", values=[_p(late, 50)]),
-            Series(label="loop late, p99", kind="ours", values=[_p(late, 99)]),
+            Series(
+                label="p50 without a job", kind="floor", values=[percentile(quiet, 50)]
+            ),
+            Series(
+                label="p50 during the job", kind="ours", values=[percentile(busy, 50)]
+            ),
+            Series(label="loop late, p50", kind="ours", values=[percentile(late, 50)]),
+            Series(label="loop late, p99", kind="ours", values=[percentile(late, 99)]),
         ],
     )
 
@@ -127,7 +161,3 @@ def _during(client: _Client, server: Server, path: Path) -> tuple[list[float], f
         raise RuntimeError(f"The job is {state}.")
 
     return took, time.monotonic() - began
-
-
-def _p(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
