@@ -226,9 +226,17 @@ class Crowd:
 
     @classmethod
     async def open(
-        cls, port: int, path: str, script: dict[int, Any], count: int
+        cls,
+        port: int,
+        path: str,
+        script: dict[int, Any],
+        count: int,
+        *,
+        greetings: int,
+        patience: float,
     ) -> Self:
-        """`count` sockets that have been opened, a hundred at a time."""
+        """`count` sockets, a hundred at a time, each of which has heard so many
+        messages."""
         loop = asyncio.get_running_loop()
         crowd = cls()
 
@@ -242,6 +250,8 @@ class Crowd:
                 )
             )
             crowd._followers += [follower for _, follower in made]
+            crowd._wanted = 0
+            await crowd.hear(greetings, patience)
 
         return crowd
 

@@ -92,13 +92,10 @@ TOPIC = Followed(
 )
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> Iterator[Figure]:
     with _servers(scale) as running:
-        return [
-            figure
-            for followed in (JOB, TOPIC)
-            for figure in _of(followed, running, scale)
-        ]
+        for followed in (JOB, TOPIC):
+            yield from _of(followed, running, scale)
 
 
 def _of(
@@ -127,7 +124,6 @@ def _of(
                 cpu.setdefault((size, name), []).append(cost)
                 latency.setdefault((size, name), []).append(last)
 
-    for size in sizes:
         yield _figure(
             followed,
             size,
@@ -227,9 +223,17 @@ def _opened(
         asyncio.Runner() as runner,
         HttpClient(server.port, timeout=scale.patience) as driver,
     ):
-        crowd = runner.run(Crowd.open(server.port, path, script, count))
+        crowd = runner.run(
+            Crowd.open(
+                server.port,
+                path,
+                script,
+                count,
+                greetings=followed.greetings if is_ours else 1,
+                patience=scale.patience,
+            )
+        )
         take = _Take(server, runner, driver, crowd, followed.event, scale.patience)
-        runner.run(crowd.hear(followed.greetings if is_ours else 1, scale.patience))
         # One goes ahead, which makes what is made but once.
         take(1)
 
