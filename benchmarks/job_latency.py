@@ -29,11 +29,12 @@ PAUSE_SECONDS = 0.01
 QUIET_REQUESTS = 300
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale) -> Iterator[Figure]:
     rows = scale.count(YEAR_ROWS if scale.size == 1 else YEAR_ROWS // 3)
     requests = scale.count(QUIET_REQUESTS)
 
-    return [_figure(vendor, rows, requests) for vendor in DATABASES]
+    for vendor in DATABASES:
+        yield _figure(vendor, rows, requests)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
