@@ -12,15 +12,16 @@ from . import conf, encoding
 from .bulk.fetched import shown_relations
 from .bulk.outcome import Kind
 from .bulk.outcomes import Outcomes
-from .bulk.shown import shown
+from .bulk.shown import Shown
 from .bulk.verb import Verb
 from .errors import InvalidRowsError
 from .idempotency import is_kept
+from .renderers import RowsResponse
 from .row_lines import RowLines, asks_for_lines
 from .serializers import BulkModelSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from django.db.models import QuerySet
     from django.http.response import HttpResponseBase
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .bulk.pipeline import Target
     from .intent import Intent
 
-__all__ = ("answer", "refusal", "with_headers")
+__all__ = ("answer", "refusal", "wanted_columns", "with_headers")
 
 AnyResponse = TypeVar("AnyResponse", bound="HttpResponseBase")
 
@@ -86,9 +87,10 @@ def answer(
         counted = {**_count(intent, outcomes), "serialization_skipped": True}
         response = Response(counted, status=_status(intent))
     else:
-        stored = _objects(view, target, Outcomes.of(outcomes).pks)
+        known = Outcomes.of(outcomes)
+        stored = _objects(view, target, known.pks, known.stored)
         body = stored[0] if intent.is_single else stored
-        response = Response(body, status=_status(intent))
+        response = RowsResponse(body, status=_status(intent))
 
     return with_headers(response, operation, intent)
 
@@ -200,10 +202,29 @@ def _problem(outcome: Outcome) -> dict[str, Any]:
     return problem
 
 
-def _objects(view: Any, target: Target, pks: Sequence[Any]) -> Any:
+def wanted_columns(view: Any, intent: Intent) -> Sequence[str]:
+    """The columns that the answer will show, as far as this is known before."""
+    preferences = intent.preferences
+
+    if preferences.minimal or preferences.lenient or intent.verb is Verb.DELETE:
+        return ()
+
+    return Shown(view.get_serializer([], many=True)).columns
+
+
+def _objects(
+    view: Any,
+    target: Target,
+    pks: Sequence[Any],
+    known: Mapping[str, Sequence[Any]] | None = None,
+) -> Any:
+    """What the view's serializer shows of these rows. `known`: what they hold."""
     base = target.model._base_manager.using(target.using).all()
-    worlds = (_shown_by(view, target), base)
-    objects = shown(view.get_serializer([], many=True), worlds, pks)
+    shown = Shown(view.get_serializer([], many=True))
+    objects = shown.of_known(known) if known is not None else None
+
+    if objects is None:
+        objects = shown.of_stored((_shown_by(view, target), base), pks)
 
     if objects is not None:
         return objects

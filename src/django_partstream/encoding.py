@@ -45,7 +45,14 @@ from .errors import UnencodableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ("Encoded", "encode", "encode_each", "encode_frame", "encode_plain")
+__all__ = (
+    "Encoded",
+    "encode",
+    "encode_as_drf",
+    "encode_each",
+    "encode_frame",
+    "encode_plain",
+)
 
 #: JSON that is encoded already, as bytes or str: exactly one valid JSON value, which
 #: is not checked. `encode` embeds it as it is, at any depth.
@@ -164,6 +171,19 @@ def encode_plain(value: Any) -> bytes | None:
         return None
 
     return _fitted(_one_line(text))
+
+
+def encode_as_drf(value: Any) -> bytes | None:
+    """Lists and dicts of nothing but texts, integers, booleans and nulls, as DRF's
+    stock renderer writes them; None where orjson cannot."""
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return None
+
+    return text.replace(b"\xe2\x80\xa8", b"\\u2028").replace(
+        b"\xe2\x80\xa9", b"\\u2029"
+    )
 
 
 def encode_frame(frame: frames.Frame) -> bytes:

@@ -226,6 +226,9 @@ def _write(
     is_ours = _is_ours(target.using)
     operation.wants_pks = _wants_pks(target, intent, way)
 
+    if way.answer is answers.answer:
+        operation.wants_columns = answers.wanted_columns(view, intent)
+
     with (
         transaction.atomic(using=target.using),
         time_limit.limited(target.using, way.seconds(started)),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.response import Response
 
 from . import encoding
+from .bulk.shown import PlainRows
 from .transports import ndjson, sse
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ __all__ = (
     "NDJSONRenderer",
     "Negotiation",
     "PageRenderer",
+    "PlainRowsRenderer",
     "RowsRenderer",
+    "RowsResponse",
 )
 
 QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -60,6 +64,45 @@ class _LineRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else encoding.encode(data) + b"\n"
+
+
+class PlainRowsRenderer(JSONRenderer):
+    """DRF's own, quicker for rows of which it is known what they are."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        is_stock = (
+            self.get_indent(accepted_media_type or "", {**(renderer_context or {})})
+            is None
+            and self.compact
+            and not self.ensure_ascii
+        )
+        text = encoding.encode_as_drf(data) if is_stock else None
+
+        if text is not None:
+            return text
+
+        rendered: bytes = super().render(data, accepted_media_type, renderer_context)
+
+        return rendered
+
+
+class RowsResponse(Response):
+    """The same as DRF's, for rows as they are stored."""
+
+    @property
+    def rendered_content(self) -> Any:
+        is_plain = type(self.data) is PlainRows and self.data.is_plain
+
+        # A project's own subclass has its reasons.
+        if is_plain and type(self.accepted_renderer) is JSONRenderer:
+            self.accepted_renderer = PlainRowsRenderer()
+
+        return super().rendered_content
 
 
 class FrameRenderer(_LineRenderer):

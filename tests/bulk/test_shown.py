@@ -11,7 +11,7 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework import serializers
 
-from django_partstream.bulk.shown import shown
+from django_partstream.bulk.shown import Shown
 from tests.app.models import Account, Contract, Sample, Status, Transaction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -35,7 +35,9 @@ def both(kind: Any) -> tuple[Any, Any]:
     objects = sorted(queryset, key=lambda one: -one.pk)
     pks = [one.pk for one in objects]
 
-    return shown(kind([], many=True), (queryset,), pks), kind(objects, many=True).data
+    return Shown(kind([], many=True)).of_stored((queryset,), pks), kind(
+        objects, many=True
+    ).data
 
 
 def transactions() -> None:
@@ -152,9 +154,11 @@ def test_rows_are_read_from_the_first_world_that_has_them() -> None:
     kind = serializer_of(Account)
     worlds = (Account.objects.filter(tenant="ours"), Account.objects.all())
 
-    found = shown(kind([], many=True), worlds, [second.pk, first.pk, second.pk])
+    found = Shown(kind([], many=True)).of_stored(
+        worlds, [second.pk, first.pk, second.pk]
+    )
 
     assert found is not None
     assert [row["name"] for row in found] == ["theirs", "ours", "theirs"]
-    assert shown(kind([], many=True), worlds[:1], [second.pk]) is None
-    assert shown(kind([], many=True), worlds, []) == []
+    assert Shown(kind([], many=True)).of_stored(worlds[:1], [second.pk]) is None
+    assert Shown(kind([], many=True)).of_stored(worlds, []) == []

@@ -55,6 +55,7 @@ class Delete:
 
     verb = Verb.DELETE
     wants_pks = True
+    wants_columns: Sequence[str] = ()
 
     def __init__(self, target: Target, *, unique_fields: Sequence[str] = ()) -> None:
         serializer = target.get_serializer(data={})

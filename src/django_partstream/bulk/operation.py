@@ -29,6 +29,8 @@ class Operation(Protocol):
     reason: str
     #: Whether the outcomes of rows that are created must have primary keys.
     wants_pks: bool
+    #: Columns that outcomes are to tell of, as far as they can without reading them.
+    wants_columns: Sequence[str]
 
     def csv_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns that a file may have, and those that it must have."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, overload
 
 from .outcome import Counts, Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ("Outcomes",)
 
@@ -17,7 +18,7 @@ __all__ = ("Outcomes",)
 class Outcomes(Sequence[Outcome]):
     """One outcome for each row, in the order of the input."""
 
-    __slots__ = ("_failed", "_first", "_lines", "kinds", "pks")
+    __slots__ = ("_failed", "_first", "_lines", "kinds", "pks", "stored")
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class Outcomes(Sequence[Outcome]):
         pks: list[Any],
         failed: dict[int, Outcome],
         lines: Sequence[int | None] | None = None,
+        stored: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self._first = first
         self._lines = lines
@@ -34,6 +36,8 @@ class Outcomes(Sequence[Outcome]):
         self.kinds = kinds
         #: Of each row; None of one that failed.
         self.pks = pks
+        #: What the rows hold now, by columns; None where only the database can tell.
+        self.stored = stored
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Outcomes:
@@ -70,6 +74,8 @@ class Outcomes(Sequence[Outcome]):
             whole._failed |= {start + i: o for i, o in part._failed.items()}
             lines = part._lines or [None] * len(part.kinds)
             whole._lines = [*(whole._lines or ()), *lines]
+
+        whole.stored = _joined([cls.of(part) for part in parts], whole.pks)
 
         return whole
 
@@ -129,3 +135,19 @@ class Outcomes(Sequence[Outcome]):
         return isinstance(other, Sequence) and [*self] == [*other]
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _joined(
+    parts: Sequence[Outcomes], pks: Sequence[Any]
+) -> dict[str, list[Any]] | None:
+    """What rows of several blocks hold now, if each is in one of them only."""
+    known = [part.stored for part in parts]
+
+    if len({*pks}) < len(pks):
+        return None
+
+    return {
+        name: [*chain.from_iterable(some[name] for some in known if some is not None)]
+        for name in known[0] or ()
+        if all(some is not None and name in some for some in known)
+    }

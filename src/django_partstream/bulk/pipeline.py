@@ -91,6 +91,8 @@ class Upsert:
         self.verb = verb
         #: Whether the outcomes of rows that are created must have primary keys.
         self.wants_pks = True
+        #: Columns that outcomes are to tell of, as far as they can without reading.
+        self.wants_columns: Sequence[str] = ()
         self._fields = _fields(serializer, target.model, verb, unique_fields)
         self._serializer_columns = csv_columns(serializer)
         self._hidden = {
@@ -209,7 +211,12 @@ class Upsert:
         writer_for(target.model, target.using).prepare()
 
         if self.mode == "batch" and self._together.is_possible:
-            outcomes = self._together.run(block, data, wants_pks=self.wants_pks)
+            outcomes = self._together.run(
+                block,
+                data,
+                wants_pks=self.wants_pks,
+                wants_columns=self.wants_columns,
+            )
 
             if outcomes is not None:
                 return outcomes

@@ -25,7 +25,7 @@ from .compiled.unique import identities
 from .matching import Finder, can_lock_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
     Show = Callable[[Sequence[Any]], Sequence[Any]]
 
-__all__ = ("shown",)
+__all__ = ("PlainRows", "Shown")
+
+#: What JSON has one form for.
+PLAIN = frozenset({NoneType, bool, int, str})
 
 #: All that a field goes through when it shows a value.
 METHODS = ("enforce_timezone", "get_attribute", "quantize", "to_representation")
@@ -55,32 +58,58 @@ KNOWN = (
 )
 
 
-def shown(
-    serializer: Any, worlds: Iterable[QuerySet[Any]], pks: Sequence[Any]
-) -> list[dict[str, Any]] | None:
-    """What `serializer`, made with `many=True`, shows of the rows with these keys, in
-    this order, each read from the first of the worlds that has it; None where it has to
-    be asked itself."""
-    plan = _plan(serializer)
+class Shown:
+    """How a serializer, made with `many=True`, shows stored rows."""
 
-    if plan is None or not all(map(can_lock_values, worlds)):
-        return None
+    def __init__(self, serializer: Any) -> None:
+        self._plan = _plan(serializer)
+        #: The columns that it shows; none where it has to be asked itself.
+        self.columns = [column.attname for _, column, _ in self._plan or ()]
 
-    names = [name for name, _, _ in plan]
-    columns = [column for _, column, _ in plan]
-    found = _found(worlds, columns, pks)
+    def of_stored(
+        self, worlds: Iterable[QuerySet[Any]], pks: Sequence[Any]
+    ) -> PlainRows | None:
+        """What it shows of the rows with these keys, in this order, each read from the
+        first of the worlds that has it; None where it has to be asked itself."""
+        if self._plan is None or not all(map(can_lock_values, worlds)):
+            return None
 
-    if len(found) < len({*pks}):
-        return None
+        found = _found(worlds, [column for _, column, _ in self._plan], pks)
 
-    if not pks:
-        return []
+        if len(found) < len({*pks}):
+            return None
 
-    # Behind the columns, each row has its key.
-    rows = zip(*map(found.__getitem__, pks), strict=True)
-    cells = [show(part) for (_, _, show), part in zip(plan, rows, strict=False)]
+        # Behind the columns, each row has its key.
+        rows = [*zip(*map(found.__getitem__, pks), strict=True)]
 
-    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+        return self._rows(rows[: len(self._plan)] if pks else [])
+
+    def of_known(self, stored: Mapping[str, Sequence[Any]]) -> PlainRows | None:
+        """The same of rows of which these columns are known; None where not all that
+        it shows are."""
+        if not self.columns or not stored.keys() >= {*self.columns}:
+            return None
+
+        return self._rows([stored[name] for name in self.columns])
+
+    def _rows(self, columns: Sequence[Sequence[Any]]) -> PlainRows:
+        assert self._plan is not None  # for mypy: it was asked
+        names = [name for name, _, _ in self._plan]
+        pairs = zip(self._plan, columns, strict=False)
+        cells = [show(part) for (_, _, show), part in pairs]
+        rows = PlainRows(
+            dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)
+        )
+        rows.is_plain = all({*map(type, part)} <= PLAIN for part in cells)
+
+        return rows
+
+
+class PlainRows(list[dict[str, Any]]):
+    """Rows as a serializer shows them."""
+
+    #: Whether they have nothing but texts, integers, booleans and nulls.
+    is_plain = False
 
 
 def _found(

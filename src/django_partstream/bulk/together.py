@@ -8,6 +8,8 @@ nothing has been written here.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +17,10 @@ from django.db import connections, transaction
 
 from . import columns as cols
 from .compiled.reading import ABSENT, Absent
+from .facts import facts_of
 from .locking import insert_order, ordering_set
 from .matching import Finder, can_lock_values, locked_values
+from .mirror import mirrored
 from .outcome import Kind, Outcome
 from .outcomes import Outcomes
 from .plan import Candidate
@@ -25,11 +29,12 @@ from .table import COMPARABLE_OR_MOMENT
 from .writers import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .block import Block
     from .columns import Column
     from .entry import Target
+    from .facts import Facts
     from .judge import Judge, Verdict
     from .keys import KeyReader, UniqueFields
     from .matching import Key
@@ -45,6 +50,10 @@ __all__ = ("Together",)
 
 class _NotTogetherError(Exception):
     """Batch must see to these rows."""
+
+
+class _RefusedError(_NotTogetherError):
+    """The database refused rows that were not asked about before."""
 
 
 class _Rows(NamedTuple):
@@ -65,6 +74,15 @@ class _Asked(NamedTuple):
     rows: _Rows
     check: Check
     keys: list[Any]
+
+
+class _Written(NamedTuple):
+    """What was done with each of some rows, its primary key, and what it holds now, by
+    column, as far as this is known."""
+
+    kinds: list[Kind]
+    pks: list[Any]
+    stored: Mapping[str, Sequence[Any]]
 
 
 class Together:
@@ -92,6 +110,8 @@ class Together:
         self._table = plan.table
         self._connection = connections[target.using]
         self._pk = target.model._meta.pk.attname
+        #: Whether rows are written without asking what the database finds out itself.
+        self._is_hopeful = True
         self._in_order = plan.table.has_hidden_conflicts(
             {frozenset(fields.columns), *plan.checks.covers()}, plan.sources
         )
@@ -112,14 +132,35 @@ class Together:
             and can_lock_values(target.world)
         )
 
+    @functools.cached_property
+    def _facts(self) -> Facts:
+        return facts_of(self._target.model, self._target.using)
+
     def run(
-        self, block: Block, data: Sequence[Any], *, wants_pks: bool = True
+        self,
+        block: Block,
+        data: Sequence[Any],
+        *,
+        wants_pks: bool = True,
+        wants_columns: Sequence[str] = (),
     ) -> Outcomes | None:
         """The outcomes of the block, whose rows give `data` to the serializer; None
         where Batch must tell. Of rows that are created, no primary keys unless
-        `wants_pks`."""
+        `wants_pks`; they tell what `wants_columns` hold where that is known."""
+
+        def attempt() -> Outcomes:
+            return _Run(
+                self, block, data, wants_pks=wants_pks, wants_columns=wants_columns
+            ).outcomes()
+
         try:
-            return _Run(self, block, data, wants_pks=wants_pks).outcomes()
+            try:
+                return attempt()
+            except _RefusedError:
+                # Who is refused has many like him.
+                self._is_hopeful = False
+
+                return attempt()
         except _NotTogetherError:
             return None
         except REFUSALS as error:
@@ -133,7 +174,13 @@ class _Run:
     """One block on its way."""
 
     def __init__(
-        self, of: Together, block: Block, data: Sequence[Any], *, wants_pks: bool
+        self,
+        of: Together,
+        block: Block,
+        data: Sequence[Any],
+        *,
+        wants_pks: bool,
+        wants_columns: Sequence[str],
     ) -> None:
         self._of = of
         self._plan = of._plan
@@ -141,6 +188,9 @@ class _Run:
         self._block = block
         self._data = data
         self._wants_pks = wants_pks
+        self._wants_columns = wants_columns
+        #: Whether rows are to be written that were not asked about.
+        self._hopes = False
         self._failed: dict[int, tuple[RowError, ...]] = dict(block.errors)
         self._keys: list[Key | None] = []
         self._instances: dict[int, Any] = {}
@@ -165,21 +215,57 @@ class _Run:
         kinds: list[Any] = [Kind.FAILED] * len(self._data)
         pks: list[Any] = [None] * len(self._data)
 
-        with transaction.atomic(using=self._of._target.using):
+        with self._hoping(), transaction.atomic(using=self._of._target.using):
             written = [self._write(rows) for rows in judged]
 
-        for rows, (kinds_of_rows, pks_of_rows) in zip(judged, written, strict=True):
+        for rows, one in zip(judged, written, strict=True):
             if len(rows.places) == len(kinds):
-                return self._settled(kinds_of_rows, pks_of_rows)
+                return self._settled(*one)
 
-            for place, kind, pk in zip(
-                rows.places, kinds_of_rows, pks_of_rows, strict=True
-            ):
+            for place, kind, pk in zip(rows.places, one.kinds, one.pks, strict=True):
                 kinds[place], pks[place] = kind, pk
 
-        return self._settled(kinds, pks)
+        return self._settled(kinds, pks, self._merged(judged, written))
 
-    def _settled(self, kinds: list[Any], pks: list[Any]) -> Outcomes:
+    @contextlib.contextmanager
+    def _hoping(self) -> Iterator[None]:
+        """Tells a refusal of rows that were not asked about from others."""
+        try:
+            yield
+        except (_NotTogetherError, *REFUSALS) as error:
+            if not self._hopes or (
+                isinstance(error, REFUSALS) and refusal(error) is None
+            ):
+                raise
+
+            raise _RefusedError from error
+
+    def _merged(
+        self, judged: Sequence[_Rows], written: Sequence[_Written]
+    ) -> dict[str, Sequence[Any]]:
+        """What all rows hold, in their order."""
+        merged: dict[str, Sequence[Any]] = {}
+
+        for name in self._wants_columns:
+            if self._failed or not all(name in one.stored for one in written):
+                continue
+
+            cells: list[Any] = [None] * len(self._data)
+
+            for rows, one in zip(judged, written, strict=True):
+                for place, cell in zip(rows.places, one.stored[name], strict=True):
+                    cells[place] = cell
+
+            merged[name] = cells
+
+        return merged
+
+    def _settled(
+        self,
+        kinds: list[Any],
+        pks: list[Any],
+        stored: Mapping[str, Sequence[Any]],
+    ) -> Outcomes:
         block = self._block
         failed = {
             place: Outcome(
@@ -192,7 +278,7 @@ class _Run:
             for place, errors in self._failed.items()
         }
 
-        return Outcomes(block.first, kinds, pks, failed, block.lines)
+        return Outcomes(block.first, kinds, pks, failed, block.lines, stored)
 
     def _read_keys(self) -> None:
         of = self._of
@@ -245,7 +331,9 @@ class _Run:
         assert shape is not None  # for mypy: it is columnar
         names = [self._table.attname(field.source) for field in shape.fields]
 
-        return [*dict.fromkeys((self._of._pk, *filter(None, names)))]
+        return [
+            *dict.fromkeys((self._of._pk, *filter(None, names), *self._wants_columns))
+        ]
 
     def _groups(self) -> list[_Rows]:
         places = [p for p in range(len(self._data)) if p not in self._failed]
@@ -275,7 +363,11 @@ class _Run:
             some, keys = _plain(rows)
             odd += sorted(set(rows.places).difference(some.places))
             plain.append(some)
-            asked += [_Asked(some, check, of_check) for check, of_check in keys]
+            asked += [
+                _Asked(some, check, of_check)
+                for check, of_check in keys
+                if not self._leaves_to_database(some, check)
+            ]
 
         # Many of them are judged no faster here.
         if len(odd) > len(self._data) // 2:
@@ -306,6 +398,21 @@ class _Run:
             )
             for rows in groups
         ]
+
+    def _leaves_to_database(self, rows: _Rows, check: Check) -> bool:
+        """Whether the database finds out whether rows may have what they want. They are
+        inserted before anything else is written, so that it says what the validators
+        would."""
+        of = self._of
+        leaves = (
+            rows.stored is None
+            and of._is_hopeful
+            and check.queryset.model._meta.db_table == of._target.model._meta.db_table
+            and of._facts.refuses_twins(check.columns)
+        )
+        self._hopes = self._hopes or leaves
+
+        return leaves
 
     def _look(
         self, odd: Sequence[int]
@@ -436,10 +543,9 @@ class _Run:
 
         return records
 
-    def _write(self, rows: _Rows) -> tuple[list[Kind], list[Any]]:
-        """What was done with each, and its primary key."""
+    def _write(self, rows: _Rows) -> _Written:
         if not rows.places:
-            return [], []
+            return _Written([], [], dict.fromkeys(self._wants_columns, ()))
 
         columns = self._columns(rows)
 
@@ -476,12 +582,13 @@ class _Run:
 
     def _insert(
         self, columns: dict[str, Sequence[Any]], places: Sequence[int]
-    ) -> tuple[list[Kind], list[Any]]:
+    ) -> _Written:
         completed = self._table.completed(columns, len(places))
 
         if not completed:
             raise _NotTogetherError
 
+        shown = self._mirrored(completed)
         key = self._of._fields.columns
         order: Sequence[int] = range(len(places))
 
@@ -512,19 +619,35 @@ class _Run:
 
         kinds = [Kind.CREATED] * len(places)
 
-        if not self._of._fields.columns:
-            return kinds, pks
+        if self._of._fields.columns:
+            given: list[Any] = [None] * len(places)
 
-        given: list[Any] = [None] * len(places)
+            for index, pk in zip(order, pks, strict=True):
+                given[index] = pk
 
-        for index, pk in zip(order, pks, strict=True):
-            given[index] = pk
+            pks = given
 
-        return kinds, given
+        return _Written(kinds, pks, {**shown, self._of._pk: pks})
+
+    def _mirrored(
+        self, columns: Mapping[str, Sequence[Any]]
+    ) -> dict[str, Sequence[Any]]:
+        """What the wanted ones of these columns show of what they are given."""
+        of, shown = self._of, {}
+
+        for name in self._wants_columns:
+            if name in columns:
+                column = self._table.by_name[name]
+                cells = mirrored(column, columns[name], of._facts, of._target.using)
+
+                if cells is not None:
+                    shown[name] = cells
+
+        return shown
 
     def _update(
         self, columns: dict[str, Sequence[Any]], places: Sequence[int]
-    ) -> tuple[list[Kind], list[Any]]:
+    ) -> _Written:
         found = [self._stored_at[place] for place in places]
         stored = dict(zip(self._stored_names(), zip(*found, strict=True), strict=False))
         pks = stored[self._of._pk]
@@ -561,7 +684,37 @@ class _Run:
         for index in changed:
             kinds[index] = Kind.UPDATED
 
-        return kinds, [*pks]
+        return _Written(kinds, [*pks], self._updated(stored, written, changed))
+
+    def _updated(
+        self,
+        stored: Mapping[str, Sequence[Any]],
+        written: Mapping[str, Sequence[Any]],
+        changed: Sequence[int],
+    ) -> dict[str, Sequence[Any]]:
+        """What the wanted columns show of rows of which some were changed."""
+        shown: dict[str, Sequence[Any]] = {}
+        given = self._mirrored(
+            {name: _picked(cells, changed) for name, cells in written.items()}
+        )
+
+        for name in self._wants_columns:
+            if name in given:
+                cells = [*stored[name]]
+
+                for index, cell in zip(changed, given[name], strict=True):
+                    cells[index] = cell
+
+                shown[name] = cells
+            elif (
+                name not in written
+                # Not generated from what was written.
+                and name in self._table.by_name
+                and self._of._facts.is_plain
+            ):
+                shown[name] = stored[name]
+
+        return shown
 
     def _filled(self, cells: Sequence[Any], stored: Sequence[Any]) -> Sequence[Any]:
         """Rows that do not say keep what they have: they are locked."""
