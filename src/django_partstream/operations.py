@@ -233,6 +233,8 @@ def _write(
         transaction.atomic(using=target.using),
         time_limit.limited(target.using, way.seconds(started)),
     ):
+        operation.begin()
+
         if not given.is_one_batch:
             operation.lock(given.batches())
 

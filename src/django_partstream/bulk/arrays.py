@@ -13,22 +13,16 @@ from itertools import chain, repeat
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.core.exceptions import EmptyResultSet
-from django.db import connections
-
-from .columns import stored_column
 from .prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models import QuerySet
 
     from .columns import Column
 
-__all__ = ("Values", "array", "binary_cursor", "fetched", "has_binary", "values_of")
+__all__ = ("TYPES", "Values", "array", "binary_cursor", "has_binary", "values_of")
 
 LENGTH = struct.Struct("!i").pack
 NULL = LENGTH(-1)
@@ -208,45 +202,6 @@ def binary_cursor(connection: Any) -> Any:
     cursor.adapters.register_dumper(_Packed, _packed_dumper())
 
     return connection._prepare_cursor(cursor)
-
-
-def fetched(queryset: QuerySet[Any], columns: Sequence[Column]) -> list[Sequence[Any]]:
-    """The rows of `queryset.values_list(…)` of these columns."""
-    connection = connections[queryset.db]
-
-    if not has_binary(connection) or not all(
-        _is_known(column, connection) for column in columns
-    ):
-        return [*queryset]
-
-    compiler = queryset.query.get_compiler(using=queryset.db)
-
-    try:
-        sql, params = compiler.as_sql()
-    except EmptyResultSet:
-        return []
-
-    given = [array(p, connection) if type(p) is Values else p for p in params]
-
-    with binary_cursor(connection) as cursor:
-        cursor.execute(sql.replace("%s::", "%b::"), given)
-        rows: Any = cursor.fetchall()
-
-    converters = compiler.get_converters([one for one, *_ in compiler.select])
-
-    if converters:
-        rows = compiler.apply_converters(rows, converters)
-
-    return [*rows]
-
-
-def _is_known(column: Column, connection: BaseDatabaseWrapper) -> bool:
-    """Whether its values come in the same way in both forms."""
-    db_type = (stored_column(column).db_type(connection) or "").partition("(")[0]
-
-    return db_type in TYPES and (
-        settings.USE_TZ or db_type != "timestamp with time zone"
-    )
 
 
 @functools.cache

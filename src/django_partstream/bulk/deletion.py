@@ -112,6 +112,9 @@ class Delete:
     def read_ahead(self, rows: Sequence[Row]) -> None:
         """Nothing: keys are looked up at once."""
 
+    def begin(self) -> None:
+        pass
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order; see `Upsert.run`."""
         using = self._target.using

@@ -39,19 +39,21 @@ SELECT
     )::text
 FROM pg_class c WHERE c.oid = %s::regclass
 """
-COLUMNS_OF_SQLITE = "SELECT name, type FROM pragma_table_xinfo(%s)"
-INDEXES_OF_SQLITE = """
-SELECT i.name, c.name FROM pragma_index_list(%s) i, pragma_index_info(i.name) c
-WHERE i."unique" AND NOT i.partial
-"""
-TRIGGERS_OF_SQLITE = """
-SELECT EXISTS (
-    SELECT 1 FROM sqlite_master
-    WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE
-    UNION ALL
-    SELECT 1 FROM sqlite_temp_master
-    WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE
-)
+OF_SQLITE = """
+SELECT
+    NOT EXISTS (
+        SELECT 1 FROM sqlite_master
+        WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE
+        UNION ALL
+        SELECT 1 FROM sqlite_temp_master
+        WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE
+    ),
+    (SELECT json_group_object(name, type) FROM pragma_table_xinfo(%s)),
+    (
+        SELECT json_group_array(json_array(i.name, c.name))
+        FROM pragma_index_list(%s) i, pragma_index_info(i.name) c
+        WHERE i."unique" AND NOT i.partial
+    )
 """
 
 
@@ -105,20 +107,16 @@ def _of_postgresql(cursor: Any, table: str, quote: Any) -> Facts:
 
 
 def _of_sqlite(cursor: Any, table: str, _: Any) -> Facts:
-    name = table.replace('"', "")
-    cursor.execute(COLUMNS_OF_SQLITE, [name])
-    types = {column: _spelt(kind) for column, kind in cursor.fetchall()}
-    cursor.execute(TRIGGERS_OF_SQLITE, [name, name])
-    ((has_triggers,),) = cursor.fetchall()
-    cursor.execute(INDEXES_OF_SQLITE, [name])
+    cursor.execute(OF_SQLITE, [table.replace('"', "")] * 4)
+    is_plain, types, pairs = cursor.fetchone()
     indexes: dict[str, set[Any]] = {}
 
-    for index, column in cursor.fetchall():
+    for index, column in json.loads(pairs):
         indexes.setdefault(index, set()).add(column)
 
     return Facts(
-        is_plain=not has_triggers,
-        types=types,
+        is_plain=bool(is_plain),
+        types={name: _spelt(kind) for name, kind in json.loads(types).items()},
         # A column without a name is an expression.
         unique=frozenset(frozenset(some) for some in indexes.values() if all(some)),
     )

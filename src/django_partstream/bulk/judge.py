@@ -136,6 +136,10 @@ class Judge:
             if field.reading is not None and not (field.is_relation or field.is_hidden):
                 rows.read(field.name, field.reading)
 
+    def cells(self, name: str) -> Sequence[Any] | None:
+        """What the primed rows have under a name, unread."""
+        return None if self._sheet is None else self._sheet.cells(name)
+
     def column(self, name: str) -> list[Any] | None:
         """The cells of a field as this serializer reads them, its own hook apart."""
         if self._sheet is None or self.shape is None:

@@ -13,9 +13,9 @@ from django.db import DataError, connections, transaction
 
 from . import columns as cols
 from .among import among, takes_all
-from .arrays import fetched
 from .columns import column_of
 from .compiled.unique import identities
+from .selecting import fetched
 
 if TYPE_CHECKING:
     from collections.abc import (

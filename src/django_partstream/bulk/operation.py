@@ -46,6 +46,10 @@ class Operation(Protocol):
         any thread, beside `run` for others."""
         ...
 
+    def begin(self) -> None:
+        """Say that a transaction begins; may be left unsaid."""
+        ...
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order. Must be called in a transaction."""
         ...

@@ -150,6 +150,12 @@ class Upsert:
         }
         lock_rows(self._target.world, self._fields.columns, keys)
 
+    def begin(self) -> None:
+        """Say that a transaction begins. What rows refer to is then looked up once for
+        all of it, not for each batch."""
+        if self.mode == "batch":
+            self._plan.relations.begin()
+
     def run(self, rows: Sequence[Row]) -> Outcomes:
         """One outcome for each row, in order.
 

@@ -110,8 +110,9 @@ class Plan:
 
     def prime(self, rows: Sequence[Any]) -> None:
         """Load what these rows refer to, for all that is validated from here on."""
-        self.relations.load(self.new.serializer, rows)
+        # Nothing of it is read before it is known what it refers to.
         self.new.prime(rows)
+        self.relations.load(self.new.serializer, rows, self.new.cells)
         self.stored.prime(rows, self._update_fields, self.new)
 
     def column(self, name: str) -> list[Any] | None:

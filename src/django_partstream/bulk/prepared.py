@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
+import zoneinfo
 from decimal import Decimal
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ INTEGERS = (
     "SmallAutoField",
     "SmallIntegerField",
 )
+UTC = frozenset({datetime.UTC, zoneinfo.ZoneInfo("UTC")})
 VENDORS = frozenset({"postgresql", "sqlite"})
 
 
@@ -125,6 +127,11 @@ def _moments(
         return [*values]
 
     zone = connection.timezone
+    zones = {None if value is None else value.tzinfo for value in values} - {None}
+
+    if zone in UTC and zones <= UTC:
+        # Without the offset, which is +00:00.
+        return [None if value is None else str(value)[:-6] for value in values]
 
     return [
         None if value is None else str(value.astimezone(zone).replace(tzinfo=None))

@@ -14,11 +14,11 @@ from rest_framework.validators import UniqueValidator
 from . import columns as cols
 from .compiled.fields import related_kind, stock_kind
 from .compiled.reading import UNSURE, Reading
-from .matching import Finder, instances
+from .matching import Finder, Found, instances
 from .relating import SCALARS, UNREADABLE, relating_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from .watch import TableWatch
 
 __all__ = ("Relations",)
+
+#: Objects of one field that are kept from block to block.
+MAX_KEPT = 10_000
+NOTHING_FOUND: Found[Any] = Found({}, frozenset())
 
 
 class Relations:
@@ -41,6 +45,13 @@ class Relations:
     def __init__(self, watch: TableWatch) -> None:
         self._watch = watch
         self._loaded: dict[str, _Related] = {}
+        #: What was loaded before in this transaction; None where nobody says when one
+        #: begins.
+        self._before: dict[str, _Related] | None = None
+
+    def begin(self) -> None:
+        """Look up everything anew; from here on, what was found is kept."""
+        self._loaded, self._before = {}, {}
 
     def attach(self, serializer: Serializer[Any]) -> None:
         """Let the serializer's related fields ask here first."""
@@ -69,12 +80,21 @@ class Relations:
 
         relating.relation.get_queryset = get_queryset
 
-    def load(self, serializer: Serializer[Any], rows: Sequence[Any]) -> None:
-        """Look up what these rows refer to: one query a field."""
+    def load(
+        self,
+        serializer: Serializer[Any],
+        rows: Sequence[Any],
+        cells: Callable[[str], Sequence[Any] | None] = lambda _: None,
+    ) -> None:
+        """Look up what these rows refer to: at most one query a field. `cells` tells
+        what all of them have for a field."""
+        if self._before is not None:
+            self._before |= self._loaded
+
         self._loaded = {}
 
         for relating in relating_fields(serializer):
-            self._load(relating, rows)
+            self._load(relating, rows, cells(relating.name))
 
     def reading(self, field: Any) -> Reading | None:
         """How to read a stock field's column, now that all is loaded."""
@@ -109,7 +129,9 @@ class Relations:
 
         return Reading(one={float: of_key, int: of_key, str: of_text}, null=null)
 
-    def _load(self, relating: Relating, rows: Sequence[Any]) -> None:
+    def _load(
+        self, relating: Relating, rows: Sequence[Any], cells: Sequence[Any] | None
+    ) -> None:
         queryset, is_constant = relating.queryset()
 
         if isinstance(queryset, Manager):
@@ -129,7 +151,9 @@ class Relations:
         related.is_constant, related.fingerprint = is_constant, fingerprint
 
         with self._watch.watching():
-            related.load(relating.given(rows))
+            related.load(
+                relating.given(rows, cells), (self._before or {}).get(relating.name)
+            )
 
         # Its filter reads the table that is being written: what it lets through may
         # change from row to row.
@@ -173,14 +197,29 @@ class _Related:
         self._objects: dict[Any, Model] = {}
         self._absent: set[Any] = set()
 
-    def load(self, values: Iterator[Any]) -> None:
+    def load(self, values: Iterator[Any], before: _Related | None = None) -> None:
+        """Look up what is not among the objects of `before`, if it looked there."""
         keys = {(key,) for value in values if (key := self._key(value)) is not empty}
-        found = Finder(self.queryset, (self._column,), instances).find(keys)
-        self._absent = {key for (key,) in keys - found.rows.keys() - found.unknown}
+        known = self._known(before)
+        left = {key for key in keys if key[0] not in known}
+        finder = Finder(self.queryset, (self._column,), instances)
+        found = finder.find(left) if left else NOTHING_FOUND
+        self._absent = {key for (key,) in left - found.rows.keys() - found.unknown}
         # Several for one key are DRF's to complain about.
-        self._objects = {
+        self._objects = known | {
             key: rows[0] for (key,), rows in found.rows.items() if len(rows) == 1
         }
+
+    def _known(self, before: _Related | None) -> dict[Any, Model]:
+        if (
+            before is None
+            or not (self.is_constant and before.is_constant)
+            or self.fingerprint != before.fingerprint
+            or len(before._objects) > MAX_KEPT
+        ):
+            return {}
+
+        return before._objects
 
     def answer(self, value: Any) -> Any:
         """The object; `empty` where only the database can tell. Raises

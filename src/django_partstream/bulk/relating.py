@@ -74,9 +74,12 @@ class Relating:
     def is_address(self) -> bool:
         return isinstance(self.relation, HyperlinkedRelatedField)
 
-    def given(self, rows: Sequence[Any]) -> Iterator[Any]:
-        """What the rows hold, as it is looked up."""
-        for _, value in self._plain(rows):
+    def given(
+        self, rows: Sequence[Any], cells: Sequence[Any] | None = None
+    ) -> Iterator[Any]:
+        """What the rows hold, as it is looked up; `cells` are what they have for this
+        field, if that is known."""
+        for _, value in self._plain(rows, cells):
             key = self.key(value)
 
             if key is not empty:
@@ -115,11 +118,21 @@ class Relating:
 
         return queryset, not read and not _leaves_traces(self.field.parent)
 
-    def _plain(self, rows: Sequence[Any]) -> set[tuple[type, Any]]:
-        cells = members(rows, self.name)
+    def _plain(
+        self, rows: Sequence[Any], cells: Sequence[Any] | None
+    ) -> set[tuple[type, Any]]:
+        if cells is None:
+            cells = members(rows, self.name)
 
         if self.is_many:
             cells = [item for cell in cells if type(cell) is list for item in cell]
+
+        kinds = {*map(type, cells)}
+
+        if len(kinds) == 1 and kinds <= {*SCALARS}:
+            (kind,) = kinds
+
+            return {(kind, cell) for cell in {*cells}}
 
         # By type: True is equal to 1, and no key.
         return {(kind, cell) for cell in cells if (kind := type(cell)) in SCALARS}

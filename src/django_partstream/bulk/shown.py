@@ -19,10 +19,10 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
 from . import columns as cols
-from .arrays import fetched
 from .compiled.fields import stock_kind
 from .compiled.unique import identities
 from .matching import Finder, can_lock_values
+from .selecting import fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

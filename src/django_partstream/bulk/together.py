@@ -24,7 +24,7 @@ from .mirror import mirrored
 from .outcome import Kind, Outcome
 from .outcomes import Outcomes
 from .plan import Candidate
-from .refusals import REFUSALS, refusal
+from .refusals import NOT_UNIQUE, REFUSALS, refusal
 from .table import COMPARABLE_OR_MOMENT
 from .writers import MISSING
 
@@ -233,9 +233,11 @@ class _Run:
         try:
             yield
         except (_NotTogetherError, *REFUSALS) as error:
-            if not self._hopes or (
-                isinstance(error, REFUSALS) and refusal(error) is None
-            ):
+            is_about_twins = (
+                isinstance(error, _NotTogetherError) or refusal(error) is NOT_UNIQUE
+            )
+
+            if not self._hopes or not is_about_twins:
                 raise
 
             raise _RefusedError from error

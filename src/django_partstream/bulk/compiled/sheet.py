@@ -95,15 +95,16 @@ class Sheet:
             return [UNSURE] * len(self._rows)
 
         if reading is None:
-            return [c if c is ABSENT else UNSURE for c in self._cells(name)]
+            return [c if c is ABSENT else UNSURE for c in self.cells(name)]
 
         # What depends on nothing but the cells, somebody may have read ahead.
         if isinstance(self._rows, Columnar) and not field.is_relation:
             return [*self._rows.read(name, reading)]
 
-        return read(reading, self._cells(name))
+        return read(reading, self.cells(name))
 
-    def _cells(self, name: str) -> list[Any]:
+    def cells(self, name: str) -> list[Any]:
+        """What each row has under this name, or ABSENT."""
         if self._whole is None:
             return [row.get(name, ABSENT) for row in self._rows]
 
