@@ -11,9 +11,11 @@ from django.db import DatabaseError, connections, transaction
 
 from . import answers, conf, fingerprint, max_errors, time_limit, uploads
 from .bulk import rows
+from .bulk.locking import locks_in_order
 from .bulk.operation import operation_on
 from .bulk.outcomes import Outcomes
 from .bulk.refusals import is_transient
+from .bulk.verb import Verb
 from .bulk_work import kind_of
 from .errors import BusyError, QueryTimeoutError, TooManyRowsError
 from .intent import read_body, read_intent
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from .bulk.operation import Operation
     from .bulk.pipeline import Target
-    from .bulk.verb import Verb
     from .intent import Intent
 
 __all__ = ("AS_A_JOB", "AT_ONCE_OR_LATER", "Way", "answer")
@@ -41,8 +42,9 @@ __all__ = ("AS_A_JOB", "AT_ONCE_OR_LATER", "Way", "answer")
 #: the longest pause before the second try, in seconds; it doubles.
 ATTEMPTS = 6
 PAUSE_SECONDS = 0.05
-#: At most so many rows are one batch when they are tried again.
-RETRIED_ROWS = 10_000
+#: At most so many rows are one batch, whatever its size is to be: where they are locked
+#: in one order, or tried again.
+ROWS_AT_ONCE = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,22 @@ class Input:
     @property
     def is_one_batch(self) -> bool:
         return self.inspection.rows <= self.size
+
+    def joined(self) -> Input:
+        """As one batch, whose rows are locked as they are found, where they were kept
+        one by one and are not too many."""
+        count, kept = self.inspection.rows, self.kept
+
+        if (
+            not kept
+            or count > ROWS_AT_ONCE
+            or not all(isinstance(block.values, list) for block in kept)
+        ):
+            return self
+
+        return dataclasses.replace(
+            self, size=max(self.size, count), kept=(rows.Block.joined(kept),)
+        )
 
     def batches(self) -> Iterator[rows.Block]:
         for block in self._blocks():
@@ -129,8 +147,10 @@ def answer(
             if attempt:
                 # Read anew, as somebody's hook may have changed the rows; and in one
                 # batch, whose order of locks is total.
-                size = max(given.size, min(inspection.rows, RETRIED_ROWS))
+                size = max(given.size, min(inspection.rows, ROWS_AT_ONCE))
                 given = dataclasses.replace(given, size=size, kept=None)
+            elif intent.verb is not Verb.CREATE and locks_in_order(target.using):
+                given = given.joined()
 
             return answered_once(
                 request,

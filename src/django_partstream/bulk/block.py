@@ -57,6 +57,23 @@ class Block(Sequence[Row]):
             wrong={index: row.errors for index, row in enumerate(rows) if row.errors},
         )
 
+    @classmethod
+    def joined(cls, blocks: Sequence[Block]) -> Block:
+        """Blocks that follow each other, as one."""
+        if len(blocks) == 1:
+            return blocks[0]
+
+        wrong: dict[int, tuple[RowError, ...]] = {}
+        values: list[Any] = []
+        lines: list[int | None] = []
+
+        for block in blocks:
+            wrong |= {len(values) + i: errors for i, errors in block.errors.items()}
+            values += block.values
+            lines += block.lines or [None] * len(block)
+
+        return cls(first=blocks[0].first, values=values, lines=lines, wrong=wrong)
+
     def __len__(self) -> int:
         return len(self.values)
 
