@@ -365,20 +365,28 @@ class _Run:
             some, keys = _plain(rows)
             odd += sorted(set(rows.places).difference(some.places))
             plain.append(some)
-            asked += [
-                _Asked(some, check, of_check)
-                for check, of_check in keys
-                if not self._leaves_to_database(some, check)
-            ]
+            asked += [_Asked(some, check, of_check) for check, of_check in keys]
 
         # Many of them are judged no faster here.
         if len(odd) > len(self._data) // 2:
             raise _NotTogetherError
 
+        # Of a row that is refused, all is told that is wrong with it.
+        if not odd:
+            asked = [
+                one
+                for one in asked
+                if not self._leaves_to_database(one.rows, one.check)
+            ]
+
         verdicts, questions = self._look(odd)
         self._load(asked, questions)
         refused = self._refused(asked)
         again = self._answered(questions)
+
+        if refused and self._hopes:
+            raise _RefusedError
+
         verdicts |= {place: self._judge(place) for place in [*again, *refused]}
 
         if self._plan.watch.hit:
