@@ -13,6 +13,8 @@ from .measuring import Figure, Kind, Scale, Series, alternate
 from .servers import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from .servers import Server
 
 __all__ = ("measure",)
@@ -93,11 +95,15 @@ def _of_streams(server: Server, path: str, count: int) -> float:
 def _of_sockets(server: Server, path: str, count: int) -> float:
     is_ours = path != TAKES["bare ASGI, WebSocket"][2]
 
-    async def opened(size: int) -> Crowd:
-        crowd = await Crowd.open(server.port, path, SAID if is_ours else {}, size)
-        await crowd.hear(HEARD if is_ours else 1, PATIENCE_SECONDS)
-
-        return crowd
+    def opened(size: int) -> Awaitable[Crowd]:
+        return Crowd.open(
+            server.port,
+            path,
+            SAID if is_ours else {},
+            size,
+            greetings=HEARD if is_ours else 1,
+            patience=PATIENCE_SECONDS,
+        )
 
     async def measured() -> float:
         few = await opened(count // 10)

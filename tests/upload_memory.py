@@ -16,7 +16,7 @@ import os
 import resource
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -142,7 +142,13 @@ def by_wsgi(
         environ["HTTP_CONTENT_ENCODING"] = coding
 
     said: list[str] = []
-    response = WSGIHandler()(environ, lambda status, _: said.append(status))
+
+    def start(status: str, *_: Any) -> Callable[[bytes], object]:
+        said.append(status)
+
+        return io.BytesIO().write  # which Django never calls
+
+    response = WSGIHandler()(environ, start)
     answer = b"".join(response)
     response.close()
 
@@ -199,8 +205,11 @@ def by_asgi(
         if message["type"] == "http.response.body" and not message.get("more_body"):
             answered.set()
 
+    async def served() -> None:
+        await get_application()(scope, receive, send)
+
     ended: list[bool] = []
-    asyncio.run(get_application()(scope, receive, send))
+    asyncio.run(served())
     start, *bodies = sent
 
     return start["status"], b"".join(body["body"] for body in bodies)
