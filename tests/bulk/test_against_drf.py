@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 Said = tuple[Any, ...]
 SETTINGS = settings(
-    max_examples=count(150, 3_000),
+    max_examples=count(80, 3_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -100,6 +100,15 @@ def test_the_job_is_handed_out_after_the_requests_transaction(
     assert Job.objects.get(pk=job_id).dispatches == 1
 
 
+def test_a_job_of_no_rows_is_done_at_once(client: Client, ann: Any) -> None:
+    accepted = post(client, [], f"{ADDRESS}?unique_fields=number").json()
+    run(accepted["task_id"])
+
+    status = client.get(accepted["status_url"]).json()
+
+    assert (status["state"], status["result"]["total_items"]) == ("SUCCESS", 0)
+
+
 # Idempotency
 
 

@@ -111,7 +111,7 @@ def held(merged: Merged) -> tuple[str, dict[str, str]]:
 
 
 @settings(
-    max_examples=count(12, 400),
+    max_examples=count(8, 400),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -139,7 +139,7 @@ async def test_all_representations_come_to_the_same(
 
 
 @settings(
-    max_examples=count(6, 200),
+    max_examples=count(4, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

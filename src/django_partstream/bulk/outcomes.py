@@ -143,7 +143,7 @@ def _joined(
     """What rows of several blocks hold now, if each is in one of them only."""
     known = [part.stored for part in parts]
 
-    if len({*pks}) < len(pks):
+    if not known or len({*pks}) < len(pks):
         return None
 
     return {
