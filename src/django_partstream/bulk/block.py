@@ -40,9 +40,15 @@ class Block(Sequence[Row]):
         if {*map(type, self.values)} <= {dict}:
             return {}
 
-        told = {index: not_an_object(value) for index, value in enumerate(self.values)}
+        # It is the same for all values of a type.
+        some = {type(value): value for value in self.values}
+        told = {kind: not_an_object(value) for kind, value in some.items()}
 
-        return {index: errors for index, errors in told.items() if errors}
+        return {
+            index: errors
+            for index, value in enumerate(self.values)
+            if (errors := told[type(value)])
+        }
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Block:
@@ -66,13 +72,21 @@ class Block(Sequence[Row]):
         wrong: dict[int, tuple[RowError, ...]] = {}
         values: list[Any] = []
         lines: list[int | None] = []
+        is_known = any(block.wrong is not None for block in blocks)
 
         for block in blocks:
-            wrong |= {len(values) + i: errors for i, errors in block.errors.items()}
+            if is_known:
+                wrong |= {len(values) + i: errors for i, errors in block.errors.items()}
+
             values += block.values
             lines += block.lines or [None] * len(block)
 
-        return cls(first=blocks[0].first, values=values, lines=lines, wrong=wrong)
+        return cls(
+            first=blocks[0].first,
+            values=values,
+            lines=lines,
+            wrong=wrong if is_known else None,
+        )
 
     def __len__(self) -> int:
         return len(self.values)
