@@ -61,6 +61,10 @@ async def _receiving() -> AsyncIterator[None]:
         task.cancel()
         await asyncio.wait([task])
 
+        if not task.cancelled():
+            # It failed, which is why sockets have waited.
+            task.result()
+
 
 async def _receive(layer: Any, channel: str) -> None:
     while True:

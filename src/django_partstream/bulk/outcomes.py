@@ -61,9 +61,11 @@ class Outcomes(Sequence[Outcome]):
         if len(parts) == 1:
             return cls.of(parts[0])
 
-        whole = cls(1, [], [], {}, [])
+        lines: list[int | None] = []
+        whole = cls(1, [], [], {}, lines)
+        known = [cls.of(part) for part in parts]
 
-        for part in map(cls.of, parts):
+        for part in known:
             start = len(whole.kinds)
 
             if not start:
@@ -72,10 +74,9 @@ class Outcomes(Sequence[Outcome]):
             whole.kinds += part.kinds
             whole.pks += part.pks
             whole._failed |= {start + i: o for i, o in part._failed.items()}
-            lines = part._lines or [None] * len(part.kinds)
-            whole._lines = [*(whole._lines or ()), *lines]
+            lines += part._lines or [None] * len(part.kinds)
 
-        whole.stored = _joined([cls.of(part) for part in parts], whole.pks)
+        whole.stored = _joined(known, whole.pks)
 
         return whole
 
