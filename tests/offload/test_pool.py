@@ -269,10 +269,11 @@ async def main():
 
 asyncio.run(main())
 child = os.fork()
-asyncio.run(main())
 
 if child:
     os.waitpid(child, 0)
+
+asyncio.run(main())
 """
     )
 
