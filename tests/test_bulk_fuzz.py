@@ -19,7 +19,7 @@ from tests.test_upserts import run
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 SETTINGS = settings(
-    max_examples=count(80, 25_000),
+    max_examples=count(40, 25_000),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -38,6 +38,7 @@ from django_partstream import frames
 from django_partstream.encoding import PROGRESS_KEPT, Encoded, encode, encode_frame
 from django_partstream.errors import UnencodableError
 from django_partstream.problems import Problem
+from tests.forms import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -587,7 +588,7 @@ def containers(inner: st.SearchStrategy[Recipe]) -> st.SearchStrategy[Recipe]:
 values = st.recursive(leaves, containers, max_leaves=12)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=count(300, 1_000), deadline=None)
 @given(values)
 def test_every_value_is_what_drf_makes_of_it_or_both_refuse(recipe):
     # In a list, because at the top json.dumps takes a lazy object for a str.
@@ -603,7 +604,7 @@ def test_every_value_is_what_drf_makes_of_it_or_both_refuse(recipe):
         assert read(encode([recipe()])) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=count(100, 300), deadline=None)
 @given(datetimes | st.dates() | st.uuids() | st.timedeltas() | texts | integers)
 def test_texts_are_drfs_to_the_byte(value):
     try:

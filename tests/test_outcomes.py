@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 URL = "/api/products/"
 SETTINGS = settings(
-    max_examples=count(40, 3_000),
+    max_examples=count(20, 3_000),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

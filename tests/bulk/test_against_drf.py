@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 Said = tuple[Any, ...]
 SETTINGS = settings(
-    max_examples=count(80, 3_000),
+    max_examples=count(35, 3_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -40,6 +40,7 @@ SETTINGS = settings(
         HealthCheck.data_too_large,
     ],
 )
+EVERY_PAYLOAD = settings(SETTINGS, max_examples=count(35, 10_000))
 ABSENT = object()
 
 
@@ -239,7 +240,7 @@ def accounts() -> list[Account]:
     return [Account.objects.create(name=name) for name in ("one", "two")]
 
 
-@SETTINGS
+@EVERY_PAYLOAD
 @given(data=st.data(), size=st.integers(1, 8))
 def test_contracts(data: st.DataObject, size: int, accounts: list[Account]) -> None:
     known = [account.pk for account in accounts]
@@ -256,7 +257,7 @@ def test_contracts(data: st.DataObject, size: int, accounts: list[Account]) -> N
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-@SETTINGS
+@EVERY_PAYLOAD
 @given(data=st.data(), size=st.integers(1, 8))
 def test_transactions(
     zone: str, data: st.DataObject, size: int, accounts: list[Account]
@@ -305,7 +306,7 @@ def test_transactions(
         )
 
 
-@SETTINGS
+@EVERY_PAYLOAD
 @given(data=st.data(), size=st.integers(1, 6))
 def test_columns_of_many_kinds(data: st.DataObject, size: int) -> None:
     texts = st.sampled_from(

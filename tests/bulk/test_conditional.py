@@ -65,7 +65,7 @@ def run(*talks: Any) -> list[Any]:
 
 
 @settings(
-    max_examples=count(25, 3_000),
+    max_examples=count(15, 3_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

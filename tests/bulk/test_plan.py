@@ -184,7 +184,7 @@ def test_in_other_zones_and_with_hooks(name: str, zone: str, sink: Any) -> None:
 
 
 SETTINGS = settings(
-    max_examples=count(60, 10_000),
+    max_examples=count(30, 10_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -81,7 +81,7 @@ def samples() -> None:
 
 @given(asked=questions)
 @settings(
-    max_examples=count(80, 5000),
+    max_examples=count(40, 5000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -103,7 +103,7 @@ def test_no_filter_is_an_error_of_the_server(samples: Any, asked: Any) -> None:
     asked=st.dictionaries(st.sampled_from(["number", "year", "id", "account"]), values)
 )
 @settings(
-    max_examples=count(25, 2000),
+    max_examples=count(15, 2000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

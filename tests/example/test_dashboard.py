@@ -123,12 +123,13 @@ def known_year(plane: dict[str, str]) -> int | None:
 
 
 def test_dashboard_is_what_the_files_say(client, reference):
-    store(january())
+    few = b"".join(january().splitlines(keepends=True)[:8_000])
+    store(few)
 
     got = list(pages(client, "/api/dashboard/"))
 
     parts = [part for page in got for part in page["results"]]
-    expected = expected_dashboard(stored_rows(rows_of(january())))
+    expected = expected_dashboard(stored_rows(rows_of(few)))
     assert [next(iter(part)) for part in parts] == list(expected)
     assert {name: data for part in parts for name, data in part.items()} == expected
     assert [page["meta"]["has_more"] for page in got] == [True, True, False]

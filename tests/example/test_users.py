@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 
 APPLICATION = "asgi_example.asgi:application"
+#: What the demo runs as commands, in one process.
+PREPARE = """
+import django
+from django.core.management import call_command
+
+django.setup()
+
+for command in ("migrate", "load_reference", "seed_users"):
+    call_command(command)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +44,13 @@ def full_demo() -> Iterator[str]:
             "DEMO_DB_PATH": str(site.directory / "demo.sqlite3"),
         }
 
-        for command in ("migrate", "load_reference", "seed_users"):
-            subprocess.run(
-                [sys.executable, "asgi_example/manage.py", command],
-                cwd=ROOT,
-                env=environment,
-                check=True,
-                capture_output=True,
-            )
+        subprocess.run(
+            [sys.executable, "-c", PREPARE],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
 
         port = str(free_port())
         server = site.start(

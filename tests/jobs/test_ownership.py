@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,6 +22,7 @@ from django_partstream.subscriptions import open_subscription
 from django_partstream.transports.websocket import RefusedError
 from tests.app import views
 from tests.app.models import Contract
+from tests.forms import cases
 from tests.jobs.work import make_job
 from tests.test_subscriptions import subscription
 
@@ -94,7 +94,7 @@ def test_for_whoever_may_not_see_it_a_job_is_not_there(
     no_staff.user_permissions.set(Permission.objects.filter(codename="view_job"))
     others = [client_of(user) for user in (bob, None, may_only_add, no_staff)]
 
-    for method, accept, client in itertools.product(METHODS, ACCEPTED, others):
+    for method, accept, client in cases(METHODS, ACCEPTED, others):
         theirs = told(ask(client, method, address, job.pk, accept))
         nobodys = told(ask(client, method, address, uuid4(), accept))
 

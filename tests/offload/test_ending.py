@@ -267,7 +267,7 @@ async def test_no_cancel_hits_a_statement_of_another(how: str) -> None:
     connections that nobody cancels."""
     chance = random.Random(3)
     pool = offload.Pool(4, name="test", ends_statements=True)
-    cancels = count(300, 2000)
+    cancels = count(150, 2000)
     bystanders = 0
     done = threading.Event()
     hits: list[OperationalError] = []

@@ -172,7 +172,7 @@ async def test_a_consumer_that_calls_between_items_does_not_lock_up_inside() -> 
     async def consume() -> list[str]:
         return [
             await offload.run_sync(str, item)
-            async for item in offload.iterate(numbers, 50)
+            async for item in offload.iterate(numbers, 10)
         ]
 
     def part() -> tuple[int, int]:
@@ -181,7 +181,7 @@ async def test_a_consumer_that_calls_between_items_does_not_lock_up_inside() -> 
     async with asyncio.timeout(20):
         ends = await asyncio.gather(*(offload.run_sync(part) for _ in range(20)))
 
-    assert {length for _, length in ends} == {50}
+    assert {length for _, length in ends} == {10}
     assert numbers.threads <= {thread for thread, _ in ends}
 
 

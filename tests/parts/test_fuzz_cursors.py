@@ -70,7 +70,7 @@ async def test_no_cursor_is_answered_with_a_500() -> None:
     luck = random.Random(seed)
     statuses: set[int] = set()
 
-    for number in range(count(200, 10_000)):
+    for number in range(count(100, 10_000)):
         token = altered(cursor, luck)
         accept = luck.choice(["application/json", NDJSON, EVENTS])
         last: str | None = None

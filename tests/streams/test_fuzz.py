@@ -253,7 +253,7 @@ def test_no_request_fails(fuzzed: Site) -> None:
     )
 
     @settings(
-        max_examples=count(200, 10_000),
+        max_examples=count(100, 10_000),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -159,7 +159,7 @@ def test_work_of_many_clients_ends_without_the_collector(server: Server) -> None
     see_work_end_with_its_client(server)
     server.get("/restart/")
     before = server.state()
-    rounds = count(20, 100)
+    rounds = count(10, 100)
 
     for number in range(rounds):
         accept = EVENTS if number % 2 else NDJSON
