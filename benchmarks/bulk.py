@@ -53,29 +53,46 @@ PLAIN = {
 #: peers that write many rows with one statement; those as well that need several for
 #: each row.
 BARELY, NOBODY, QUICK, ALL = range(4)
-#: What is measured: the table, the rows, the operations, beside whom.
-CELLS: dict[str, tuple[tuple[str, int, tuple[str, ...], int], ...]] = {
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cells:
+    """Operations on so many rows of a table, beside whom, in how many rounds."""
+
+    table: str
+    rows: int
+    operations: tuple[str, ...]
+    beside: int
+    rounds: int = 3
+    #: Fewer are not taken but where the section has far too little time.
+    least: int = 3
+
+
+#: What is measured, what matters most first: that is cut least.
+CELLS: dict[str, tuple[Cells, ...]] = {
     "postgresql": (
-        ("transactions", 10_000, ("create", "upsert"), QUICK),
+        Cells("transactions", 10_000, ("create",), QUICK, rounds=5),
+        Cells("transactions", 10_000, ("upsert",), QUICK),
         # One of the quick peers looks for each row in all that are stored.
-        ("transactions", 10_000, ("update", "delete"), NOBODY),
-        ("transactions", 1_000, ("create", "update"), ALL),
-        ("transactions", 1_000, ("upsert", "delete"), QUICK),
-        ("contracts", 10_000, ("create", "upsert"), NOBODY),
-        ("transactions", 100_000, ("create",), NOBODY),
+        Cells("transactions", 10_000, ("update", "delete"), NOBODY),
+        Cells("transactions", 1_000, OPERATIONS, ALL),
+        Cells("contracts", 10_000, OPERATIONS, NOBODY, rounds=2, least=1),
+        Cells("contracts", 1_000, OPERATIONS, BARELY, rounds=3, least=1),
+        Cells("transactions", 100_000, ("create",), NOBODY, rounds=1),
+        Cells("transactions", 100_000, ("upsert",), BARELY, rounds=1),
     ),
     "sqlite": (
-        ("transactions", 10_000, ("create", "upsert"), QUICK),
-        ("transactions", 10_000, ("update", "delete"), NOBODY),
-        ("transactions", 1_000, OPERATIONS, QUICK),
-        ("contracts", 10_000, ("create", "upsert"), NOBODY),
-        ("transactions", 100_000, ("create",), BARELY),
+        Cells("transactions", 10_000, ("create", "upsert"), QUICK),
+        Cells("transactions", 10_000, ("update", "delete"), NOBODY),
+        Cells("transactions", 1_000, OPERATIONS, QUICK, rounds=2, least=1),
+        Cells("contracts", 10_000, ("create", "upsert"), NOBODY, rounds=2, least=1),
+        Cells("transactions", 100_000, ("create",), BARELY, rounds=1),
     ),
 }
 #: Each of the peers needs a server of its own, on each database.
 QUICKLY_LEFT_OUT = {peer.package: "the quick form has no time" for peer in PEERS}
-#: More rounds than these tell no more.
-ROUNDS = 5
+#: Of what is measured beside the cells.
+ROUNDS = 3
 SINGLES = 100
 MEMORY_ROWS = (1_000, 10_000, 100_000)
 
@@ -86,27 +103,24 @@ def measure(scale: Scale) -> Iterator[Figure]:
 
     for vendor in DATABASES:
         cells = list(_cells(vendor, scale))
-        most = max((beside for *_, beside in cells), default=NOBODY)
+        most = max((these.beside for these in cells), default=NOBODY)
         asked = [peer for peer in peers if most >= (ALL if peer.is_slow else QUICK)]
 
         with _Site.open(vendor, asked) as site:
-            for table, rows, operations, beside in cells:
-                for operation in operations:
-                    cell = _Cell(site, operation, table, rows)
-                    yield cell.figure(scale, left_out, beside)
+            for these in cells:
+                for operation in these.operations:
+                    yield _Cell(site, operation, these).figure(scale, left_out)
 
             yield from _extras(site, scale)
 
 
-def _cells(
-    vendor: str, scale: Scale
-) -> Iterator[tuple[str, int, tuple[str, ...], int]]:
-    for table, rows, operations, beside in CELLS[vendor]:
+def _cells(vendor: str, scale: Scale) -> Iterator[Cells]:
+    for these in CELLS[vendor]:
         if scale.is_whole:
-            yield table, rows, operations, beside
-        elif rows <= 10_000 * scale.size:
+            yield these
+        elif these.rows <= 10_000 * scale.size and these.table == "transactions":
             # Without those who take seconds.
-            yield table, rows, operations, min(beside, QUICK)
+            yield dataclasses.replace(these, beside=min(these.beside, QUICK), least=1)
 
 
 class _Site:
@@ -180,17 +194,25 @@ class _Cell:
 
     site: _Site
     operation: str
-    table: str
-    rows: int
+    of: Cells
 
-    def figure(self, scale: Scale, left_out: str, beside: int) -> Figure:
-        takes, kinds = self._takes(beside)
-        rounds = min(scale.rounds, ROUNDS if self.rows <= 10_000 else 3)
+    @property
+    def table(self) -> str:
+        return self.of.table
+
+    @property
+    def rows(self) -> int:
+        return self.of.rows
+
+    def figure(self, scale: Scale, left_out: str) -> Figure:
+        takes, kinds, slow = self._takes()
         taken: dict[str, list[Take]] = {name: [] for name in takes}
 
         for name, take in alternate(
             {name: self._fresh(take) for name, take in takes.items()},
-            rounds=rounds,
+            rounds=min(scale.rounds, self.of.rounds),
+            least=self.of.least,
+            once=slow,
         ):
             taken[name].append(take)
 
@@ -200,7 +222,7 @@ class _Cell:
             f"{self.rows:,} {self.table}",
             unit="ms",
             goal=GOALS[self.operation] if self.rows == 10_000 else "",
-            note=f"{NOTES[self.operation]}{left_out}",
+            note=f"{NOTES[self.operation]}{_told_once(slow)}{left_out}",
             series=[
                 Series(
                     label=name,
@@ -222,8 +244,12 @@ class _Cell:
         return run
 
     def _takes(
-        self, beside: int
-    ) -> tuple[dict[str, Callable[[], Take]], dict[str, Kind]]:
+        self,
+    ) -> tuple[dict[str, Callable[[], Take]], dict[str, Kind], list[str]]:
+        """The takes, of what kind each is, and those that are too slow to be taken
+        more than once."""
+        beside = self.of.beside
+        slow: list[str] = []
         floor = FLOORS[self.operation]
         takes: dict[str, Callable[[], Take]] = {floor: self._floor(self.operation)}
         kinds: dict[str, Kind] = {floor: "floor"}
@@ -239,10 +265,12 @@ class _Cell:
                 ask = peer.asks[self.operation]
                 label = peer.package.replace("==", " ")
                 takes[label], kinds[label] = self._over_http(peer.name, ask), "peer"
+                slow += [label] if peer.is_slow else []
 
         if beside == ALL:
             takes["plain DRF"] = self._over_http("drf", PLAIN[self.operation])
             kinds["plain DRF"] = "peer"
+            slow.append("plain DRF")
 
         ours = OURS[self.operation]
 
@@ -259,7 +287,7 @@ class _Cell:
         if self.site.vendor == "sqlite":
             takes.pop("COPY, binary", None)
 
-        return takes, kinds
+        return takes, kinds, slow
 
     def _floor(self, how: str) -> Callable[[], Take]:
         return lambda: self.site.floor(how, self.table, self.rows)
@@ -290,6 +318,13 @@ NOTES = {
 }
 
 
+def _told_once(slow: list[str]) -> str:
+    if not slow:
+        return ""
+
+    return f" Once alone, since each row costs several statements: {', '.join(slow)}."
+
+
 def _costs(takes: list[Take]) -> dict[str, list[float]]:
     return {
         what: [take.costs[what] for take in takes]
@@ -303,7 +338,7 @@ def _extras(site: _Site, scale: Scale) -> list[Figure]:
     rounds = min(scale.rounds, ROUNDS)
 
     return [
-        _validation(site, scale.count(2_000), rounds, "transactions"),
+        _validation(site, scale.count(1_000), rounds, "transactions"),
         _bad_rows(site, rows, rounds),
         _single_row(site, scale.count(SINGLES), rounds),
         *([_memory(site)] if scale.is_whole and site.vendor == "postgresql" else []),

@@ -66,13 +66,13 @@ JOB = Followed(
     name="fan-out",
     title="on one job",
     goal="≤ 1.5 x the loop at 1,000 sockets",
-    sent="20 snapshots, each sent when the last socket has the one before",
+    sent="10 snapshots, each sent when the last socket has the one before",
     without=frozenset({ASKED}),
     payload={"url": f"/api/operations/{projects.JOB}/events/"},
     # Acknowledged, `start`, and the row as it stands.
     greetings=3,
     event="/event/",
-    events=20,
+    events=10,
     rounds=5,
 )
 TOPIC = Followed(

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 __all__ = ("measure",)
 
 JOBS = 8
+#: Each job is such a part of the year.
+PARTS = 20
+#: Of the job whose worker dies: enough for several commits.
+RESCUED_ROWS = 100_000
 WORKERS = (1, 2, 4)
+RESCUE = "a worker that dies"
 #: Lease and sweep, by default.
 RESCUE_SECONDS = 30.0
 
 
 def measure(scale: Scale) -> list[Figure]:
     seconds: dict[str, list[float]] = {}
-    parts = max(JOBS, round(JOBS / scale.size))
+    parts = max(JOBS, round(PARTS / scale.size))
 
     with JobSite.open() as site, site.server() as server:
         takes = {
@@ -36,7 +41,10 @@ def measure(scale: Scale) -> list[Figure]:
         for name, taken in alternate(takes, rounds=_rounds(scale)):
             seconds.setdefault(name, []).append(taken)
 
-        rescued = [_rescue(site, server, scale) for _ in range(_rounds(scale))]
+        rescue = functools.partial(_rescue, site, server, scale)
+        rescued = [
+            taken for _, taken in alternate({RESCUE: rescue}, rounds=_rounds(scale))
+        ]
 
     return [
         Figure(
@@ -89,7 +97,7 @@ def _take(site: JobSite, server: Server, count: int, parts: int) -> float:
 
 
 def _rescue(site: JobSite, server: Server, scale: Scale) -> float:
-    path = site.files.first(scale.count(YEAR_ROWS, at_least=30_000))
+    path = site.files.first(scale.count(RESCUED_ROWS, at_least=30_000))
     site.forget()
 
     with site.workers(2) as workers:

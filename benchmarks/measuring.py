@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 __all__ = (
     "LEAST_ROUNDS",
@@ -27,8 +27,10 @@ __all__ = (
 
 #: What nobody can beat, what others do, and what we do.
 Kind = Literal["floor", "peer", "ours"]
-#: A budget of the whole form never takes these: fewer have no median.
+#: A budget of the whole form is overdrawn for these: fewer have no median.
 LEAST_ROUNDS = 3
+#: But by no more than this many times itself: then there is one round of everything.
+OVERDRAFT = 1.3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class Budget:
     out."""
 
     seconds: float
-    #: Rounds that are taken whatever they cost.
+    #: Rounds that are taken though they overdraw it.
     least: int = LEAST_ROUNDS
     began: float = dataclasses.field(default_factory=time.monotonic)
     cuts: list[str] = dataclasses.field(default_factory=list)
@@ -66,6 +68,9 @@ class Budget:
 
     def has(self, seconds: float) -> bool:
         return self.spent + seconds <= self.seconds
+
+    def can_overdraw(self, seconds: float) -> bool:
+        return self.spent + seconds <= OVERDRAFT * self.seconds
 
 
 _budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar(
@@ -203,28 +208,47 @@ class Figure:
 
 
 def alternate(
-    takes: Mapping[str, Callable[[], Any]], *, rounds: int
+    takes: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    least: int | None = None,
+    once: Collection[str] = (),
 ) -> Iterator[tuple[str, Any]]:
     """Take each once per round, every other round in reverse, so that none of them
-    is always measured by a warm machine, or a busy one.
+    is always measured by a warm machine, or a busy one; those of `once` in the first
+    round alone.
 
-    More than the least rounds are taken while the budget lasts.
+    More than the `least` rounds (by default the budget's) are taken while the budget
+    lasts, and these while it can be overdrawn: the first always.
     """
     names = list(takes)
     budget = _budget.get()
     last = 0.0
 
+    if budget and least is None:
+        least = budget.least
+
     for number in range(rounds):
-        if budget and number >= budget.least and not budget.has(last):
+        if budget and number and not _goes_on(budget, number < (least or 1), last):
             budget.cuts.append(f"{number} of {rounds} rounds of {_called(names)}")
             return
 
-        began = time.monotonic()
+        last = 0.0
 
         for name in names if number % 2 == 0 else reversed(names):
+            if name in once and number:
+                continue
+
+            began = time.monotonic()
             yield name, takes[name]()
 
-        last = time.monotonic() - began
+            # What is not taken again is no measure of what comes.
+            if name not in once:
+                last += time.monotonic() - began
+
+
+def _goes_on(budget: Budget, is_needed: bool, seconds: float) -> bool:
+    return budget.can_overdraw(seconds) if is_needed else budget.has(seconds)
 
 
 def _called(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
@@ -17,7 +18,15 @@ from benchmarks import __main__ as command
 from benchmarks import bars, growth, page, plots, report
 from benchmarks.flights import YEAR_ROWS, Files
 from benchmarks.link import slow_link
-from benchmarks.measuring import Figure, Scale, Series, alternate, exponent, within
+from benchmarks.measuring import (
+    OVERDRAFT,
+    Figure,
+    Scale,
+    Series,
+    alternate,
+    exponent,
+    within,
+)
 from benchmarks.meter import CPU, DATABASE_CPU, MEMORY, STATEMENTS
 from tests import forms
 
@@ -149,13 +158,13 @@ def test_figure_is_read_as_it_was_written():
 def test_rounds_beyond_three_are_taken_while_the_budget_lasts_and_cuts_are_told():
     takes = {"a": lambda: 1, "b": lambda: 2}
 
-    with within(0.0) as budget:
+    with spent(60) as budget:
         taken = list(alternate(takes, rounds=5))
 
     assert len(taken) == 2 * 3
     assert budget.cuts == ["3 of 5 rounds of «a» and 1 more"]
 
-    with within(0.0, least=1) as budget:
+    with spent(60, least=1) as budget:
         taken = list(alternate(takes, rounds=5))
 
     assert (len(taken), budget.cuts) == (2, ["1 of 5 rounds of «a» and 1 more"])
@@ -164,6 +173,34 @@ def test_rounds_beyond_three_are_taken_while_the_budget_lasts_and_cuts_are_told(
         taken = list(alternate(takes, rounds=5))
 
     assert (len(taken), budget.cuts) == (2 * 5, [])
+
+
+def test_budget_that_is_far_overdrawn_has_one_round_of_everything():
+    with spent(OVERDRAFT * 60) as budget:
+        taken = list(alternate({"a": lambda: 1}, rounds=5))
+        other = list(alternate({"b": lambda: 1}, rounds=5, least=3))
+
+    assert (taken, other) == ([("a", 1)], [("b", 1)])
+    assert budget.cuts == ["1 of 5 rounds of «a»", "1 of 5 rounds of «b»"]
+
+
+def test_what_is_slow_is_taken_in_the_first_round_alone():
+    takes = {"a": lambda: 1, "slow": lambda: 2, "b": lambda: 3}
+
+    assert list(alternate(takes, rounds=3, once=("slow",))) == [
+        *(("a", 1), ("slow", 2), ("b", 3)),
+        *(("b", 3), ("a", 1)),
+        *(("a", 1), ("b", 3)),
+    ]
+
+
+@contextlib.contextmanager
+def spent(seconds, **options):
+    """A minute of which so much has gone."""
+    with within(60.0, **options) as budget:
+        budget.began -= seconds
+
+        yield budget
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ __all__ = ("put_awaited",)
 
 #: How long the loop works on one list before others have their turn.
 TURN_SECONDS = 0.002
+#: The clock is looked at after so many items at most: as soon as they take long, after
+#: each.
+MAX_STRIDE = 64
 
 
 async def put_awaited(
@@ -64,7 +67,10 @@ class _Raw:
         self._ended = False
 
     async def put_all(self, source: AsyncIterable[Any]) -> None:
-        turn = time.perf_counter()
+        clock, waiting = time.perf_counter, self._items
+        append = waiting.append
+        turn = looked = clock()
+        stride = stop = 1
 
         async with contextlib.AsyncExitStack() as stack:
             items = aiter(source)
@@ -73,18 +79,34 @@ class _Raw:
                 stack.push_async_callback(items.aclose)
 
             async for item in items:
-                self._items.append(item)
-                self._changed.set()
+                append(item)
+
+                if 1 < len(waiting) < stop:
+                    continue
+
+                # The first ever, or since others were taken while the list waited.
+                if len(waiting) == 1:
+                    self._changed.set()
+                    stop = min(stride, self.most)
+
+                    if stop > 1:
+                        continue
+
+                now = clock()
+                stride = _next_stride(stride, now - looked)
 
                 # A list that never waits for anything must not keep the loop.
-                if time.perf_counter() - turn > TURN_SECONDS:
+                if now - turn > TURN_SECONDS:
                     await asyncio.sleep(0)
-                    turn = time.perf_counter()
+                    now = turn = clock()
 
-                while len(self._items) >= self.most:
+                while len(waiting) >= self.most:
                     self._taken.clear()
                     await self._taken.wait()
-                    turn = time.perf_counter()
+                    now = turn = clock()
+
+                looked = now
+                stop = min(len(waiting) + stride, self.most)
 
         self._ended = True
         self._changed.set()
@@ -95,10 +117,19 @@ class _Raw:
             self._changed.clear()
             await self._changed.wait()
 
-        taken, self._items = self._items, []
+        taken = self._items[:]
+        self._items.clear()
         self._taken.set()
 
         return taken
+
+
+def _next_stride(stride: int, seconds: float) -> int:
+    """After how many items to look at the clock, where so many took so long."""
+    if seconds > TURN_SECONDS / 8:
+        return 1
+
+    return min(2 * stride, MAX_STRIDE)
 
 
 async def _encode_all(raw: _Raw, feed: Feed, encode_many: EncodeMany | None) -> None:
