@@ -33,9 +33,9 @@ TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
     "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
-    "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
-    "plain DRF, in full": ("peer", "ours", "/drf/frames/", JSON),
-    "adrf, in full": ("peer", "ours", "/adrf/frames/", JSON),
+    "Django, StreamingHttpResponse": ("peer", "django", "/django/frames/", NDJSON),
+    "plain DRF, in full": ("peer", "django", "/drf/frames/", JSON),
+    "adrf, in full": ("peer", "django", "/adrf/frames/", JSON),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
     "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
     "ours, one page": ("ours", "ours", "/frames/", JSON),
@@ -54,6 +54,9 @@ def measure(scale: Scale) -> Iterator[Figure]:
             "floors": stack.enter_context(serve("floors:application")),
             "starlette": stack.enter_context(serve("starlette_peer:application")),
             "fastapi": stack.enter_context(serve("fastapi_peer:application")),
+            "django": stack.enter_context(
+                serve("django_peer:application", environment=database)
+            ),
             "ours": stack.enter_context(
                 serve("ours:application", environment=database)
             ),

@@ -27,10 +27,10 @@ TAKES: dict[str, tuple[Kind, str, str, str]] = {
     "bare ASGI": ("floor", "floors", "/frames/", NDJSON),
     "Starlette": ("peer", "starlette", "/frames/", NDJSON),
     "FastAPI": ("peer", "fastapi", "/frames/", NDJSON),
-    "Django, StreamingHttpResponse": ("peer", "ours", "/django/frames/", NDJSON),
-    "Django, JsonResponse in full": ("peer", "ours", "/plain/", JSON),
-    "plain DRF, in full": ("peer", "ours", "/drf/frames/", JSON),
-    "adrf, in full": ("peer", "ours", "/adrf/frames/", JSON),
+    "Django, StreamingHttpResponse": ("peer", "django", "/django/frames/", NDJSON),
+    "Django, JsonResponse in full": ("peer", "django", "/plain/", JSON),
+    "plain DRF, in full": ("peer", "django", "/drf/frames/", JSON),
+    "adrf, in full": ("peer", "django", "/adrf/frames/", JSON),
     "ours, NDJSON": ("ours", "ours", "/frames/", NDJSON),
     "ours, SSE": ("ours", "ours", "/frames/", "text/event-stream"),
 }
@@ -47,6 +47,9 @@ def measure(scale: Scale) -> list[Figure]:
             "floors": stack.enter_context(serve("floors:application")),
             "starlette": stack.enter_context(serve("starlette_peer:application")),
             "fastapi": stack.enter_context(serve("fastapi_peer:application")),
+            "django": stack.enter_context(
+                serve("django_peer:application", environment=database)
+            ),
             "ours": stack.enter_context(
                 serve("ours:application", environment=database)
             ),

@@ -23,7 +23,7 @@ STREAMS = 500
 TAKES: dict[str, tuple[Kind, str, str]] = {
     "bare ASGI": ("floor", "floors", "/idle/"),
     "Starlette": ("peer", "starlette_peer", "/idle/"),
-    "Django, StreamingHttpResponse": ("peer", "ours", "/django/idle/"),
+    "Django, StreamingHttpResponse": ("peer", "django_peer", "/django/idle/"),
     "ours, NDJSON": ("ours", "ours", "/idle/"),
     "bare ASGI, WebSocket": ("floor", "floors", "/ws/"),
     "ours, WebSocket": ("ours", "ours", "/ws/partstream/"),

@@ -28,7 +28,7 @@ ASKED = "/api/airlines/"
 PAUSE_SECONDS = 0.01
 QUIET_REQUESTS = 300
 #: A job that lasts for several commits.
-ROWS = 120_000
+ROWS = 60_000
 
 
 def measure(scale: Scale) -> Iterator[Figure]:

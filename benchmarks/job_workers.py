@@ -19,7 +19,7 @@ __all__ = ("measure",)
 
 JOBS = 8
 #: Each job is such a part of the year.
-PARTS = 20
+PARTS = 40
 #: Of the job whose worker dies: enough for several commits.
 RESCUED_ROWS = 100_000
 WORKERS = (1, 2, 4)
@@ -38,7 +38,7 @@ def measure(scale: Scale) -> list[Figure]:
             for count in (WORKERS if scale.size == 1 else WORKERS[:2])
         }
 
-        for name, taken in alternate(takes, rounds=_rounds(scale)):
+        for name, taken in alternate(takes, rounds=_rounds(scale), least=1):
             seconds.setdefault(name, []).append(taken)
 
         rescue = functools.partial(_rescue, site, server, scale)

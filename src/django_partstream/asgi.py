@@ -21,6 +21,7 @@ from .errors import TooLargeError
 from .problems import CONTENT_TYPE, problem_of
 from .subscriptions import SOCKET_PATH, PartStreamConsumer
 from .transports import shutdown, socket_messages
+from .transports.lent_threads import lent_thread
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -88,7 +89,8 @@ async def _http(
         return {"type": "http.disconnect"}
 
     if not too_large:
-        await application(scope, receive_within, send)
+        async with lent_thread():
+            await application(scope, receive_within, send)
 
     if too_large:
         await _answer_too_large(limit, send)

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -21,6 +20,7 @@ from django.core.signals import setting_changed
 from django.urls import set_script_prefix
 
 from .problems import Problem
+from .transports.lent_threads import lent_thread
 from .transports.request_thread import call, close, close_connections, end_thread
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _Handler(ASGIHandler):
         response: HttpResponseBase | None = None
         begun = is_finished = False
 
-        async with ThreadSensitiveContext():
+        async with lent_thread():
             try:
                 set_script_prefix(get_script_prefix(scope))
                 await signals.request_started.asend(sender=self.__class__, scope=scope)

@@ -28,6 +28,11 @@ class Outbox:
         self._changed = Flag()
         self._taken = Flag()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `take` need not wait."""
+        return bool(self._waiting) or self._closed
+
     async def put(self, block: bytes) -> None:
         """Add to it, as soon as there is room. What comes after `close` is dropped."""
         while self._is_full(block) and not self._closed:
@@ -42,7 +47,7 @@ class Outbox:
     async def take(self) -> bytes:
         """What waits, as one block of `WRITE_BYTES` or one frame; waits for it if need
         be. Empty when the outbox was closed and has nothing left."""
-        while not self._waiting and not self._closed:
+        while not self.is_ready:
             self._changed.clear()
             await self._changed.wait()
 

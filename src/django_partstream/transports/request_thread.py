@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
+from .lent_threads import give_back
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,4 +61,4 @@ def end_thread() -> None:
 
     if executor is not None:
         # It has nothing to do: it was we who waited for it.
-        executor.shutdown(wait=False)
+        give_back(executor)

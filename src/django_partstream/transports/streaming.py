@@ -35,7 +35,10 @@ __all__ = ("FrameResponse", "Framing", "Limits")
 
 logger = logging.getLogger(__name__)
 
-#: A stream that lasts so long holds no thread any more.
+#: A stream that lasts so long holds no connections of its request's thread any more; of
+#: one that is over before, they are given back as those of any request.
+CONNECTION_SECONDS = 0.02
+#: Nor the thread, so much later.
 LASTING_SECONDS = 1.0
 
 
@@ -108,8 +111,6 @@ class FrameResponse(HttpResponseBase):
         self._on_begin = on_begin
         self._on_close = on_close
         self._taken = False
-        #: The connections of the request's thread are given back.
-        self._is_detached = False
         self._content: AsyncIterable[bytes] | None = None
         self._end: Callable[[], None] | None = None
         self["Cache-Control"] = "no-store, no-transform"
@@ -185,31 +186,29 @@ class FrameResponse(HttpResponseBase):
         # However it ends: its reader must not wait for more.
         pump.add_done_callback(lambda _: outbox.close())
         self._end = _from_any_thread(pump.cancel)
-        thread: asyncio.TimerHandle | None = None
+        tasks = [pump]
+
+        if not self.holds_request_thread:
+            tasks.append(asyncio.create_task(_detached()))
 
         try:
             while block := await self._next(outbox):
                 with self._within_send_timeout(pump, outbox):
                     yield block
-
-                if not (self.holds_request_thread or self._is_detached):
-                    self._is_detached = True
-
-                    # A stream that is over soon is closed in the thread that it has.
-                    if await close_connections():
-                        loop = asyncio.get_running_loop()
-                        thread = loop.call_later(LASTING_SECONDS, end_thread)
         finally:
             self._end = None
-            pump.cancel()
 
-            if thread is not None:
-                thread.cancel()
+            for task in tasks:
+                task.cancel()
 
-            await asyncio.wait([pump])
+            await asyncio.wait(tasks)
             self._let_go()
 
     async def _next(self, outbox: Outbox) -> bytes:
+        # A time limit costs as much as a frame does.
+        if outbox.is_ready:
+            return await outbox.take()
+
         try:
             async with asyncio.timeout(self._limits.heartbeat):
                 return await outbox.take()
@@ -245,6 +244,15 @@ class FrameResponse(HttpResponseBase):
             yield
         finally:
             timer.cancel()
+
+
+async def _detached() -> None:
+    """Let go of what the request had before its stream."""
+    await asyncio.sleep(CONNECTION_SECONDS)
+
+    if await close_connections():
+        await asyncio.sleep(LASTING_SECONDS)
+        end_thread()
 
 
 def _from_any_thread(call: Callable[[], object]) -> Callable[[], None]:
