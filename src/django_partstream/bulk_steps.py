@@ -30,12 +30,13 @@ class BatchSize:
 
     #: When nothing is known about them yet.
     FIRST = 50
-    #: A commit is not ended by a batch too small to be worth it.
-    LEAST_SECONDS = 0.25
+    #: What a batch takes at most, as far as the last one tells. The last of a commit
+    #: may be as long: what was read ahead is not cut in pieces.
+    SECONDS = 1.0
 
     #: In a process that serves as well: what whole columns are done with at once
     #: keeps its other threads waiting.
-    SERVING = 500
+    SERVING, SERVING_SECONDS = 500, 0.25
     #: There, a pause after each batch, as a share of its time and at most in seconds.
     PAUSE, LONGEST_PAUSE = 0.1, 0.02
 
@@ -64,7 +65,7 @@ class BatchSize:
         if self._rate is None:
             return max(1, min(size, self.FIRST))
 
-        seconds = max(self.LEAST_SECONDS, budget.ends_at - time.monotonic())
+        seconds = self.SERVING_SECONDS if self._is_serving else self.SECONDS
 
         return max(1, min(size, int(self._rate * seconds)))
 

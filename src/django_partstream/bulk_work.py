@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 __all__ = ("BulkWork", "kind_of", "view_of")
 
+#: What rows refer to is looked up once in so long, and anew after a step that was
+#: undone. Whether it is still there when a row is written, the database tells.
+KEPT_SECONDS = 5.0
+
 
 def kind_of(verb: Verb) -> str:
     """`operation_type` in a job's status."""
@@ -73,6 +77,10 @@ class BulkWork:
         self._size = BatchSize(job.rate)
         self._supply: Supply | None = None
         self._position: rows.Position | None = None
+        self._looked_up_at = 0.0
+        # SQLite would find out when a step is committed, and blame no row.
+        is_told = connections[self.using].vendor != "sqlite"
+        self._kept_seconds = KEPT_SECONDS if is_told else 0.0
 
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         with self._envelope.locale():
@@ -87,7 +95,11 @@ class BulkWork:
     def skip(self, cursor: Mapping[str, Any], code: str, detail: str) -> Step:
         position = rows.Position.from_dict(cursor)
         stretch = self._rows_after(position).take(1)
-        assert stretch is not None  # else nothing could have been raised
+
+        if stretch is None:
+            # It is no row that raises: who does the step again sees what it is.
+            return self._step(cursor, Budget.of(0))
+
         row, position = stretch.block[0], stretch.end(0)
         outcome = Outcome(
             row=position.row,
@@ -144,7 +156,13 @@ class BulkWork:
     def _rows_after(self, position: rows.Position) -> Supply:
         # Where the last step ended, reading goes on; elsewhere, after a step that was
         # undone, it begins again.
-        if self._supply is None or position != self._position:
+        is_new = self._supply is None or position != self._position
+
+        if is_new or time.monotonic() > self._looked_up_at + self._kept_seconds:
+            self._operation.begin()
+            self._looked_up_at = time.monotonic()
+
+        if is_new or self._supply is None:
             self.close()
             self._supply = Supply(
                 self._rows.open(position),

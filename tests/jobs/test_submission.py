@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections
 from django.test import Client
 
+from django_partstream.bulk_work import BulkWork
 from django_partstream.jobs.execute import Pace, run_slice
 from django_partstream.models import Job, JobInput
 from tests.app.models import Contract
@@ -107,6 +108,26 @@ def test_a_job_of_no_rows_is_done_at_once(client: Client, ann: Any) -> None:
     status = client.get(accepted["status_url"]).json()
 
     assert (status["state"], status["result"]["total_items"]) == ("SUCCESS", 0)
+
+
+def test_a_step_of_no_rows_that_raises_says_what(
+    client: Client,
+    ann: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def check_end(self: BulkWork, position: Any) -> None:
+        raise LookupError("the end is not there")
+
+    monkeypatch.setattr(BulkWork, "_check_end", check_end)
+    accepted = post(client, [], f"{ADDRESS}?unique_fields=number").json()
+    run(accepted["task_id"])
+
+    status = client.get(accepted["status_url"]).json()
+
+    assert (status["state"], status["code"]) == ("FAILURE", "application_error")
+    assert "LookupError: the end is not there" in caplog.text
+    assert "AssertionError" not in caplog.text
 
 
 # Idempotency

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from .columns import Column
 
-__all__ = ("TYPES", "Values", "array", "binary_cursor", "has_binary", "values_of")
+__all__ = (
+    "TYPES",
+    "Ready",
+    "Values",
+    "array",
+    "binary_cursor",
+    "has_binary",
+    "values_of",
+)
 
 LENGTH = struct.Struct("!i").pack
 NULL = LENGTH(-1)
@@ -79,6 +87,16 @@ class Values(list[Any]):
     def __init__(self, column: Column, given: list[Any]) -> None:
         super().__init__(given)
         self.column = column
+
+
+class Ready(list[Any]):
+    """A whole column with the parameter that stands for it."""
+
+    __slots__ = ("parameter",)
+
+    def __init__(self, cells: Sequence[Any], parameter: Any) -> None:
+        super().__init__(cells)
+        self.parameter = parameter
 
 
 def values_of(

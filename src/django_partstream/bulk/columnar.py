@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .compiled.reading import Reading
+    from .ready import Ready
 
 __all__ = ("Columnar", "members")
 
@@ -19,13 +20,15 @@ class Columnar(Sequence[dict[str, Any]]):
     """A dict for each row, made when it is asked for; ABSENT is a member that a row
     lacks."""
 
-    __slots__ = ("_count", "_readings", "columns", "said")
+    __slots__ = ("_count", "_readings", "columns", "ready", "said")
 
     def __init__(self, columns: Mapping[str, list[Any]], count: int) -> None:
         self.columns = columns
         self._count = count
         #: What these cells of a file say, where somebody has looked already.
         self.said: Columnar | None = None
+        #: What rows of these are to hold, where somebody has made them ready.
+        self.ready: Ready | None = None
         self._readings: dict[str, tuple[Reading, list[Any]]] = {}
 
     def __len__(self) -> int:

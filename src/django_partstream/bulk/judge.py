@@ -3,8 +3,9 @@ where somebody else's code has its say."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
@@ -21,13 +22,14 @@ from .questions import Question
 from .uniqueness import free_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
 
     from .columnar import Columnar
     from .columns import Column
+    from .compiled.reading import Reading
     from .compiled.shape import FieldShape
     from .related import Relations
     from .table import Table
@@ -135,6 +137,15 @@ class Judge:
         for field in () if self.shape is None else self.shape.fields:
             if field.reading is not None and not (field.is_relation or field.is_hidden):
                 rows.read(field.name, field.reading)
+
+    def beside(self, rows: Columnar, relation: Callable[[Any], Reading | None]) -> Self:
+        """One of these rows, for `odd`, `asked` and `columns` in another thread.
+        `relation` is how a related field is read."""
+        assert self.shape is not None  # for mypy: it is columnar
+        other = copy.copy(self)
+        other._sheet = Sheet(self.shape, rows, relation)
+
+        return other
 
     def cells(self, name: str) -> Sequence[Any] | None:
         """What the primed rows have under a name, unread."""

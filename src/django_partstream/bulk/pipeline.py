@@ -192,6 +192,9 @@ class Upsert:
             if "_plan" in vars(self):
                 self._plan.new.read_ahead(values.said)
 
+            if "_together" in vars(self) and self._together.is_possible:
+                self._together.make_ready(values.said)
+
     def _said(self, cells: Cells, values: Columnar) -> Columnar:
         # What a PATCH has no word for, it leaves alone.
         return cells.columns(values, skips_empty=self.verb is Verb.UPDATE)

@@ -3,6 +3,7 @@ each row."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .relating import Relating
     from .watch import TableWatch
 
-__all__ = ("Relations",)
+__all__ = ("Known", "Relations")
 
 #: Objects of one field that are kept from block to block.
 MAX_KEPT = 10_000
@@ -96,38 +97,21 @@ class Relations:
         for relating in relating_fields(serializer):
             self._load(relating, rows, cells(relating.name))
 
+    def known(self) -> Known | None:
+        """What has been found in this transaction, for other threads; None where nobody
+        says when one begins."""
+        if self._before is None:
+            return None
+
+        return Known(self._before, self._loaded.copy())
+
+    def holds(self, known: Known) -> bool:
+        """Whether it was found in this very transaction."""
+        return known.transaction is self._before
+
     def reading(self, field: Any) -> Reading | None:
         """How to read a stock field's column, now that all is loaded."""
-        related = self._loaded.get(field.field_name)
-
-        if related is None or not related.is_constant:
-            return None
-
-        relating = related.relating
-
-        if related_kind(type(relating.relation)) is None:
-            return None
-
-        if relating.is_many:
-            return _of_many(field, related)
-
-        if getattr(field, "pk_field", None) is not None or not all(
-            type(v) is UniqueValidator for v in field.validators
-        ):
-            return None
-
-        null = None if field.allow_null else UNSURE
-
-        def of_key(value: Any) -> Any:
-            return related.found(value)
-
-        def of_text(value: str) -> Any:
-            return related.found(value) if value else null
-
-        if relating.is_address:
-            return Reading(one={str: of_text}, null=null)
-
-        return Reading(one={float: of_key, int: of_key, str: of_text}, null=null)
+        return _reading(field, self._loaded.get(field.field_name))
 
     def _load(
         self, relating: Relating, rows: Sequence[Any], cells: Sequence[Any] | None
@@ -159,6 +143,55 @@ class Relations:
         # change from row to row.
         if not self._watch.hit:
             self._loaded[relating.name] = related
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """What was found for the last rows of a transaction."""
+
+    #: The same object for as long as it lasts.
+    transaction: Any
+    _loaded: dict[str, _Related]
+
+    def reading(self, field: Any) -> Reading | None:
+        """As that of `Relations`, where it needs nobody else."""
+        related = self._loaded.get(field.field_name)
+
+        if related is None or related.relating.is_many or related.relating.is_address:
+            return None
+
+        return _reading(field, related)
+
+
+def _reading(field: Any, related: _Related | None) -> Reading | None:
+    if related is None or not related.is_constant:
+        return None
+
+    relating = related.relating
+
+    if related_kind(type(relating.relation)) is None:
+        return None
+
+    if relating.is_many:
+        return _of_many(field, related)
+
+    if getattr(field, "pk_field", None) is not None or not all(
+        type(v) is UniqueValidator for v in field.validators
+    ):
+        return None
+
+    null = None if field.allow_null else UNSURE
+
+    def of_key(value: Any) -> Any:
+        return related.found(value)
+
+    def of_text(value: str) -> Any:
+        return related.found(value) if value else null
+
+    if relating.is_address:
+        return Reading(one={str: of_text}, null=null)
+
+    return Reading(one={float: of_key, int: of_key, str: of_text}, null=null)
 
 
 def _of_many(field: Any, related: _Related) -> Reading | None:

@@ -16,7 +16,7 @@ from . import columns as cols
 from .compiled.reading import ABSENT, Absent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .columns import Column
     from .links import Links
@@ -216,7 +216,7 @@ class Table:
         }
 
     def completed(
-        self, columns: dict[str, Sequence[Any]], count: int
+        self, columns: Mapping[str, Sequence[Any]], count: int
     ) -> dict[str, Sequence[Any]] | None:
         """With what every new row has besides; None where rows differ in what is left
         to the database."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import connections, transaction
 
 from . import columns as cols
+from .columnar import Columnar
 from .compiled.reading import ABSENT, Absent
 from .facts import facts_of
 from .locking import insert_order, ordering_set
@@ -24,6 +25,7 @@ from .mirror import mirrored
 from .outcome import Kind, Outcome
 from .outcomes import Outcomes
 from .plan import Candidate
+from .ready import made_ready
 from .refusals import NOT_UNIQUE, REFUSALS, refusal
 from .table import COMPARABLE_OR_MOMENT
 from .writers import MISSING
@@ -154,6 +156,11 @@ class Together:
             ).outcomes()
 
         try:
+            found = self._run_ready(block, data, wants_pks, wants_columns)
+
+            if found is not None:
+                return found
+
             try:
                 return attempt()
             except _RefusedError:
@@ -166,6 +173,59 @@ class Together:
         except REFUSALS as error:
             if refusal(error) is None:
                 raise
+
+            return None
+
+    def make_ready(self, rows: Columnar) -> None:
+        """Do as much of `run` for these rows as needs no database, in any thread."""
+        if not self._verb.matches and self._is_hopeful:
+            rows.ready = made_ready(
+                rows, self._plan, self._writer, may_leave=self._knows_that_it_may_leave
+            )
+
+    def _knows_that_it_may_leave(self, check: Check) -> bool:
+        return "_facts" in vars(self) and self.may_leave(check)
+
+    def may_leave(self, check: Check) -> bool:
+        """Whether the database refuses new rows that have what the check is for."""
+        return (
+            self._is_hopeful
+            and check.queryset.model._meta.db_table == self._target.model._meta.db_table
+            and self._facts.refuses_twins(check.columns)
+        )
+
+    def _run_ready(
+        self,
+        block: Block,
+        data: Sequence[Any],
+        wants_pks: bool,
+        wants_columns: Sequence[str],
+    ) -> Outcomes | None:
+        """The outcomes of a block that was made ready; None where it was not, and where
+        the database refuses it: then nothing was written."""
+        ready = data.ready if isinstance(data, Columnar) else None
+
+        if (
+            ready is None
+            or block.errors
+            or not self._is_hopeful
+            or not self._plan.relations.holds(ready.known)
+        ):
+            return None
+
+        run = _Run(self, block, data, wants_pks=wants_pks, wants_columns=wants_columns)
+
+        try:
+            return run.inserted(ready.columns)
+        except _NotTogetherError:
+            return None
+        except REFUSALS as error:
+            reason = refusal(error)
+
+            if reason is None:
+                raise
+
+            self._is_hopeful = reason is not NOT_UNIQUE
 
             return None
 
@@ -226,6 +286,13 @@ class _Run:
                 kinds[place], pks[place] = kind, pk
 
         return self._settled(kinds, pks, self._merged(judged, written))
+
+    def inserted(self, columns: Mapping[str, Sequence[Any]]) -> Outcomes:
+        """The outcomes of new rows that are known to need nobody's look."""
+        with transaction.atomic(using=self._of._target.using):
+            written = self._insert(columns, range(len(self._data)))
+
+        return self._settled(*written)
 
     @contextlib.contextmanager
     def _hoping(self) -> Iterator[None]:
@@ -413,13 +480,7 @@ class _Run:
         """Whether the database finds out whether rows may have what they want. They are
         inserted before anything else is written, so that it says what the validators
         would."""
-        of = self._of
-        leaves = (
-            rows.stored is None
-            and of._is_hopeful
-            and check.queryset.model._meta.db_table == of._target.model._meta.db_table
-            and of._facts.refuses_twins(check.columns)
-        )
+        leaves = rows.stored is None and self._of.may_leave(check)
         self._hopes = self._hopes or leaves
 
         return leaves
@@ -591,7 +652,7 @@ class _Run:
         return whole
 
     def _insert(
-        self, columns: dict[str, Sequence[Any]], places: Sequence[int]
+        self, columns: Mapping[str, Sequence[Any]], places: Sequence[int]
     ) -> _Written:
         completed = self._table.completed(columns, len(places))
 

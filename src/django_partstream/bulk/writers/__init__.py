@@ -58,6 +58,10 @@ class Writer(Protocol):
         """As `insert`, of whole columns. Unless `wants_pks`, the primary keys may be
         None."""
 
+    def made_ready(self, column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+        """The same cells, with what can be done for `insert_columns` beforehand, in any
+        thread."""
+
     def update_columns(
         self,
         columns: Sequence[Column],

@@ -152,6 +152,9 @@ class PortableWriter:
     ) -> list[Any]:
         return self.insert(columns, [*zip(*cells, strict=True)], key)
 
+    def made_ready(self, column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+        return cells
+
     def update_columns(
         self,
         columns: Sequence[Column],

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from django_partstream.bulk import columns as cols
 from django_partstream.bulk.arrays import (
+    Ready,
     array,
     binary_cursor,
     has_binary,
     values_of,
 )
+from django_partstream.bulk.compiled.reading import Absent
 
 from .paired import PairingWriter
 from .portable import MISSING
@@ -122,15 +124,22 @@ class PostgreSQLWriter(PairingWriter):
         self, columns: Sequence[Column], cells: Sequence[Sequence[Any]]
     ) -> list[Any]:
         """What `_places` stand for."""
-        given = [
-            values_of(column, part, self.connection)
+        return [
+            part.parameter if isinstance(part, Ready) else self._parameter(column, part)
             for column, part in zip(columns, cells, strict=True)
         ]
 
-        if not has_binary(self.connection):
-            return given
+    def made_ready(self, column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+        # With an absent one among them, they are not all that is written.
+        if not self._has_array(column) or Absent in {*map(type, cells)}:
+            return cells
 
-        return [array(values, self.connection) for values in given]
+        return Ready(cells, self._parameter(column, cells))
+
+    def _parameter(self, column: Column, cells: Sequence[Any]) -> Any:
+        given = values_of(column, cells, self.connection)
+
+        return array(given, self.connection) if has_binary(self.connection) else given
 
     def _insert_into(self, columns: Sequence[Column]) -> str:
         names = ", ".join(self.quote(column.column) for column in columns)
