@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import JSONObject
 
 from django_partstream.bulk.columns import column_of
-from django_partstream.bulk.matching import Finder, primary_keys
+from django_partstream.bulk.matching import Finder, locked_values, primary_keys
 from tests.app.models import Account, Contract, Country, Nickname, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -34,7 +39,7 @@ def find(model: Any, names: tuple[str, ...], *keys: Any) -> dict[Any, Any]:
     found = Finder(model.objects.all(), columns, primary_keys).find(set(keys))
     assert not found.unknown
 
-    return found.rows
+    return {key: [*items] for key, items in found.rows.items()}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -81,6 +86,31 @@ def test_thousands_of_keys_are_found() -> None:
     assert found.keys() == set(keys[:2000])
 
 
+WORLDS: dict[str, Callable[[Any], Any]] = {
+    "a constant of no type": lambda rows: rows.annotate(
+        told=JSONObject(kind=Value("new"))
+    ).filter(told__kind="new"),
+    "a text with a percent sign": lambda rows: rows.filter(number="100 %s %"),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_rows_of_a_world_with_values_of_its_own_are_found_and_locked(name: str) -> None:
+    one = Contract.objects.create(number="100 %s %", year=1)
+    pk = column_of(Contract, "id")
+    assert pk is not None
+    finder = Finder(
+        WORLDS[name](Contract.objects.all()), (pk,), locked_values(["year"])
+    )
+
+    with transaction.atomic():
+        found = finder.find([(one.pk,), (one.pk + 1,)])
+
+    assert {key: [row[0] for row in rows] for key, rows in found.rows.items()} == {
+        (one.pk,): [1]
+    }
+
+
 def test_what_the_database_takes_for_equal_is_found() -> None:
     ann = Nickname.objects.create(name="Ann", points=1)
     bob = Nickname.objects.create(name="bob", points=1)
@@ -107,6 +137,6 @@ def test_values_that_cannot_be_asked_for_hide_no_others() -> None:
         {("1", 1), *impossible}
     )
 
-    assert found.rows == {("1", 1): [one.pk]}
+    assert found.rows == {("1", 1): (one.pk,)}
     assert found.unknown <= set(impossible)
     assert connection.is_usable()

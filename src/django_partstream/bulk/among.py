@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import BooleanField, Expression, F, Q
@@ -137,7 +138,8 @@ class _Among(Expression):
         self, compiler: Any, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
         names = ", ".join(compiler.compile(source)[0] for source in self._sources)
-        given, params = self.given([*zip(*self._keys, strict=True)], connection)
+        parts = [[*map(itemgetter(n), self._keys)] for n in range(len(self._columns))]
+        given, params = self.given(parts, connection)
 
         return f"({names}) IN ({given})", tuple(params)
 

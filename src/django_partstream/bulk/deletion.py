@@ -6,11 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
-from django.db.models.deletion import ProtectedError, RestrictedError
+from django.db.models.deletion import Collector, ProtectedError, RestrictedError
+from django.db.models.sql import DeleteQuery
 from django.db.transaction import TransactionManagementError
 
 from . import keys
 from .among import among
+from .arrays import binary_cursor, bound, has_binary
 from .block import Block
 from .cells import Cells
 from .effects import deleting_reason
@@ -28,6 +30,8 @@ from .writers import writer_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from django.db.models import QuerySet
 
     from .entry import Target
     from .matching import Key
@@ -171,7 +175,7 @@ class Delete:
         try:
             with transaction.atomic(using=self._target.using):
                 if found:
-                    manager.filter(condition).delete()
+                    _delete(manager.filter(condition))
         except (ProtectedError, RestrictedError, *REFUSALS) as error:
             if isinstance(error, REFUSALS) and refusal(error) is None:
                 raise
@@ -189,10 +193,11 @@ class Delete:
             for place, key in (enumerate(given) if len(found) < len(given) else ())
             if key not in found
         }
-        kinds = [
-            Kind.FAILED if p in failed else Kind.DELETED for p in range(len(given))
-        ]
-        pks = [None if p in failed else key for p, (key,) in enumerate(given)]
+        kinds = [Kind.DELETED] * len(given)
+        pks: list[Any] = [pk for (pk,) in given]
+
+        for place in failed:
+            kinds[place], pks[place] = Kind.FAILED, None
 
         return Outcomes(block.first, kinds, pks, failed, block.lines)
 
@@ -356,7 +361,7 @@ class Delete:
 
     def _delete_together(self, pks: list[Any]) -> None:
         manager = self._target.model._base_manager.using(self._target.using)
-        manager.filter(pk__in=pks).delete()
+        _delete(manager.filter(pk__in=pks))
 
     def _delete_one(self, entry: Entry) -> None:
         """As DRF's view does; the row may have gone with an earlier one's."""
@@ -373,3 +378,22 @@ class Delete:
         assert entry.key is not None  # for mypy: it was found by it
         names = self._fields_of(entry.data)
         entry.fail(self._reader(names).not_found(entry.key))
+
+
+def _delete(queryset: QuerySet[Any]) -> None:
+    """As its own `delete()`; where that is a single statement, its keys are sent in
+    their binary form."""
+    connection = connections[queryset.db]
+    collector = Collector(using=queryset.db, origin=queryset)
+
+    if not has_binary(connection) or not collector.can_fast_delete(queryset):
+        queryset.delete()
+
+        return
+
+    query = queryset.query.clone()
+    query.__class__ = DeleteQuery
+    sql, params = query.get_compiler(queryset.db).as_sql()
+
+    with binary_cursor(connection) as cursor:
+        cursor.execute(*bound(sql, params, connection))

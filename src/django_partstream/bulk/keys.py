@@ -167,11 +167,11 @@ class KeyReader:
         self._serializer = serializer
         self._fields = fields
         self._required = required
-        self._known: dict[int, Key] = {}
+        self._known: Sequence[Key | None] = ()
 
     def prime(self, plan: Plan) -> None:
         """Let the keys of whole columns be known, by the plan's reading of its rows."""
-        self._known = {}
+        self._known = ()
 
         if self._fields.is_assigned or not self._fields.names:
             return
@@ -188,13 +188,15 @@ class KeyReader:
             unknown.add(NoneType)
 
         columns = zip(self._fields.columns, parts, strict=True)
-        keys = zip(*(identities(c, part) for c, part in columns), strict=True)
+        found = [identities(column, part) for column, part in columns]
+        keys = [*zip(*found, strict=True)]
 
-        self._known = {
-            place: key
-            for place, key in enumerate(keys)
-            if unknown.isdisjoint(map(type, key))
-        }
+        if unknown.isdisjoint(kind for part in found for kind in {*map(type, part)}):
+            self._known = keys
+        else:
+            self._known = [
+                key if unknown.isdisjoint(map(type, key)) else None for key in keys
+            ]
 
     def told(self, plan: Plan, rows: Sequence[Any]) -> Iterator[Key]:
         """The keys of rows that are not looked at yet, as far as that can be told
@@ -217,7 +219,7 @@ class KeyReader:
             plan.new.prime(rows)
 
         self.prime(plan)
-        yield from self._known.values()
+        yield from filter(None, self._known)
 
     def known(self, plan: Plan, rows: Sequence[Any]) -> list[Key | None]:
         """The keys of a batch that the plan has read, as far as they can be told of
@@ -225,7 +227,7 @@ class KeyReader:
         if not self._fields.is_assigned:
             self.prime(plan)
 
-            return [*map(self._known.get, range(len(rows)))]
+            return [*self._known] or [None] * len(rows)
 
         (name,), (column,) = self._fields.names, self._fields.columns
         found = members(rows, name)
@@ -241,10 +243,11 @@ class KeyReader:
         """The row's key; None where it has none: a part is null, absent, or not valid,
         which validation of the whole row then says. Errors only where it would not, or
         where a key is required. `place` is the row's in the primed batch."""
-        known = self._known.get(place) if place is not None else None
+        if place is not None and place < len(self._known):
+            known = self._known[place]
 
-        if known is not None:
-            return known, ()
+            if known is not None:
+                return known, ()
 
         if not self._fields.names or not hasattr(data, "get"):
             return None, ()

@@ -35,6 +35,7 @@ __all__ = (
     "lock_rows",
     "locks_in_order",
     "ordering_set",
+    "sorted_keys",
 )
 
 
@@ -80,13 +81,17 @@ def insert_order(
     """The order of rows by these columns, of which `cells` has the values; rows that
     the database may take for equal keep theirs."""
     parts = [_ranks(column, cells[column.attname], using) for column in columns]
-    rows = [*zip(*parts, strict=True)] if len(parts) > 1 else parts[0]
 
+    return sorted_keys([*zip(*parts, strict=True)])
+
+
+def sorted_keys(keys: Sequence[Any]) -> list[int]:
+    """The order of rows by their keys."""
     try:
-        return sorted(range(len(rows)), key=rows.__getitem__)
+        return sorted(range(len(keys)), key=keys.__getitem__)
     except TypeError:
         # Nulls among them.
-        return sorted(range(len(rows)), key=lambda index: str(rows[index]))
+        return sorted(range(len(keys)), key=lambda index: str(keys[index]))
 
 
 def _ranks(column: Column, cells: Sequence[Any], using: str) -> Sequence[Any]:

@@ -6,6 +6,7 @@ Only the ORM is used, so that a queryset's own filters hold.
 from __future__ import annotations
 
 import dataclasses
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.core.exceptions import EmptyResultSet, ValidationError
@@ -55,7 +56,7 @@ UNASKABLE = (ArithmeticError, DataError, ValidationError, ValueError)
 class Found(Generic[T]):
     """What was stored under each key; keys without a row are absent."""
 
-    rows: dict[Key, list[T]]
+    rows: dict[Key, Sequence[T]]
     #: The database could not be asked for these.
     unknown: frozenset[Key]
 
@@ -83,14 +84,14 @@ class Finder(Generic[T]):
 
     def find(self, keys: Collection[Key]) -> Found[T]:
         """The rows of each key. A few queries, however many keys there are."""
-        rows: dict[Key, list[T]] = {}
+        rows: dict[Key, Sequence[T]] = {}
         unknown: set[Key] = set()
         self._resolve(list(keys), rows, unknown)
 
         return Found(rows, frozenset(unknown))
 
     def _resolve(
-        self, keys: list[Key], rows: dict[Key, list[T]], unknown: set[Key]
+        self, keys: list[Key], rows: dict[Key, Sequence[T]], unknown: set[Key]
     ) -> None:
         """Where Python and the database may differ about equality, the keys that
         Python pairs with no row are asked for again, without those it does: fewer
@@ -106,13 +107,20 @@ class Finder(Generic[T]):
             return
 
         wanted = set(keys)
-        strangers = False
+        once = dict(pairs)
+        strangers = not once.keys() <= wanted
 
-        for key, item in pairs:
-            if key in wanted:
-                rows.setdefault(key, []).append(item)
-            else:
-                strangers = True
+        if len(once) == len(pairs) and not strangers:
+            # Without a list for each, which garbage collection would look at.
+            rows.update(zip(once, zip(once.values(), strict=True), strict=True))
+        else:
+            several: dict[Key, list[T]] = {}
+
+            for key, item in pairs:
+                if key in wanted:
+                    several.setdefault(key, []).append(item)
+
+            rows.update(several)
 
         if self._exact and not strangers:
             return
@@ -237,7 +245,8 @@ def can_lock_values(queryset: QuerySet[Any]) -> bool:
 def locked_values(
     names: Sequence[str],
 ) -> Callable[[QuerySet[Any], tuple[Column, ...]], Iterable[tuple[Key, Sequence[Any]]]]:
-    """As `locked_instances`, of these columns alone, and without instances."""
+    """As `locked_instances`, of these columns alone, and without instances. A row
+    begins with them, in this order."""
 
     def read(
         queryset: QuerySet[Any], columns: tuple[Column, ...]
@@ -247,17 +256,13 @@ def locked_values(
         if connections[queryset.db].features.has_select_for_update:
             queryset = queryset.select_for_update()
 
-        selected = [column_of(queryset.model, name) for name in names]
-        rows = fetched(
-            queryset.values_list(*names, *(c.attname for c in columns)),
-            [*filter(None, selected), *columns],
-        )
-
-        if not rows:
-            return ()
-
-        cells = [*zip(*rows, strict=True)][len(names) :]
-        parts = [identities(c, p) for c, p in zip(columns, cells, strict=True)]
+        wanted = [*dict.fromkeys((*names, *(c.attname for c in columns)))]
+        selected = [column_of(queryset.model, name) for name in wanted]
+        rows = fetched(queryset.values_list(*wanted), [*filter(None, selected)])
+        parts = [
+            identities(c, [*map(itemgetter(wanted.index(c.attname)), rows)])
+            for c in columns
+        ]
 
         return zip(zip(*parts, strict=True), rows, strict=True)
 

@@ -42,7 +42,7 @@ class Question:
     def is_unknown(self) -> bool:
         return self.key in self.check.unknown
 
-    def holders(self) -> list[Any]:
+    def holders(self) -> Sequence[Any]:
         """Primary keys of those who have it."""
         return [
             pk for pk in self.check.holders.get(self.key, ()) if pk != self.excluded
@@ -71,7 +71,7 @@ class Check:
         connection = connections[queryset.db]
         self._is_exact = all(cols.compares_exactly(c, connection) for c in columns)
         self._lookups = lookups
-        self.holders: dict[Key, list[Any]] = {}
+        self.holders: dict[Key, Sequence[Any]] = {}
         self.unknown: frozenset[Key] = frozenset()
 
     def told(self, key: Key) -> Key:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
-from .arrays import TYPES, Values, array, binary_cursor, has_binary
+from .arrays import TYPES, binary_cursor, bound, has_binary
 from .columns import stored_column
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def fetched(queryset: QuerySet[Any], columns: Sequence[Column]) -> list[Sequence
         return []
 
     if is_binary:
-        sql = sql.replace("%s::", "%b::")
-        params = tuple(array(p, connection) if type(p) is Values else p for p in params)
+        sql, params = bound(sql, params, connection)
 
     with binary_cursor(connection) if is_binary else connection.cursor() as cursor:
         cursor.execute(sql, params)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-import zoneinfo
 from operator import attrgetter, ne
 from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +13,7 @@ from django.db import models
 
 from . import columns as cols
 from .compiled.reading import ABSENT, Absent
+from .compiled.unique import identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .links import Links
 
 __all__ = ("COMPARABLE_OR_MOMENT", "Table")
-
-UTC = frozenset({datetime.UTC, zoneinfo.ZoneInfo("UTC")})
 
 #: What a column holds as it is, by exact type.
 PLAIN = frozenset(
@@ -47,7 +45,8 @@ PLAIN = frozenset(
 COMPARABLE = frozenset({bool, int, str, datetime.date, decimal.Decimal, uuid.UUID})
 
 
-COMPARABLE_OR_MOMENT = COMPARABLE | {datetime.datetime, type(None)}
+MOMENTS = frozenset({datetime.datetime, NoneType})
+COMPARABLE_OR_MOMENT = COMPARABLE | MOMENTS
 
 
 class Table:
@@ -192,8 +191,11 @@ class Table:
         column = self.by_name[name]
         kinds = {*map(type, stored), *map(type, given)}
 
-        if (len(kinds) == 1 and kinds <= COMPARABLE) or (
-            kinds == {datetime.datetime} and _are_of_one_zone(stored, given)
+        if kinds <= MOMENTS:
+            stored, given = identities(column, stored), identities(column, given)
+
+        if kinds <= MOMENTS or (
+            len(kinds - {NoneType}) == 1 and kinds - {NoneType} <= COMPARABLE
         ):
             return [i for i, it in enumerate(map(ne, stored, given)) if it]
 
@@ -310,13 +312,6 @@ class Table:
             )
             for constraint in self._model._meta.constraints
         )
-
-
-def _are_of_one_zone(stored: Sequence[Any], given: Sequence[Any]) -> bool:
-    """Whether they can be compared as they are: both in UTC, or neither anywhere."""
-    zones = {value.tzinfo for values in (stored, given) for value in values}
-
-    return zones <= UTC or zones == {None}
 
 
 def _is_auto(column: Column, attribute: str) -> bool:

@@ -19,7 +19,7 @@ from . import columns as cols
 from .columnar import Columnar
 from .compiled.reading import ABSENT, Absent
 from .facts import facts_of
-from .locking import insert_order, ordering_set
+from .locking import insert_order, ordering_set, sorted_keys
 from .matching import Finder, can_lock_values, locked_values
 from .mirror import mirrored
 from .outcome import Kind, Outcome
@@ -353,7 +353,7 @@ class _Run:
         of = self._of
         known = of._keys.known(self._plan, self._data)
 
-        for place, key in enumerate(known):
+        for place, key in enumerate(known) if None in known else ():
             if key is None and place not in self._failed:
                 known[place], errors = of._keys.read(self._data[place])
 
@@ -368,15 +368,15 @@ class _Run:
     def _match(self) -> None:
         """Find and lock the rows that have the keys."""
         of = self._of
-        live = [
-            (place, key)
-            for place, key in enumerate(self._keys)
-            if key is not None and place not in self._failed
-        ]
-        wanted = {key for _, key in live}
+        keys = self._keys
+
+        for place in self._failed:
+            keys[place] = None
+
+        wanted = {key for key in keys if key is not None}
 
         # A later one sees what the earlier one writes.
-        if len(wanted) < len(live):
+        if len(wanted) < len(keys) - keys.count(None):
             raise _NotTogetherError
 
         reader = locked_values(self._stored_names())
@@ -387,12 +387,12 @@ class _Run:
 
         must_exist = of._fields.is_assigned or not of._verb.creates
 
-        for place, key in live:
-            rows = found.get(key)
+        for place, key in enumerate(keys):
+            rows = found.get(key) if key is not None else ()
 
             if rows:
                 self._stored_at[place] = rows[0]
-            elif must_exist:
+            elif must_exist and key is not None:
                 self._failed[place] = (of._keys.not_found(key),)
 
     def _stored_names(self) -> list[str]:
@@ -414,12 +414,18 @@ class _Run:
             groups.append(_Rows(self._plan.new, new, None))
 
         if stored:
-            found = [self._stored_at[place] for place in stored]
-            columns = zip(*found, strict=True)
-            held = dict(zip(self._stored_names(), columns, strict=False))
-            groups.append(_Rows(self._plan.stored, stored, held))
+            groups.append(_Rows(self._plan.stored, stored, self._held(stored)))
 
         return groups
+
+    def _held(self, places: Sequence[int]) -> dict[str, Sequence[Any]]:
+        """What the stored rows of these places hold, by column."""
+        found = [self._stored_at[place] for place in places]
+
+        return {
+            name: [*map(itemgetter(index), found)]
+            for index, name in enumerate(self._stored_names())
+        }
 
     def _judged(self, groups: list[_Rows]) -> list[_Rows]:
         """The rows of each group that are to be written, among them those that were
@@ -623,7 +629,7 @@ class _Run:
         if rows.stored is None:
             return self._insert(columns, rows.places)
 
-        return self._update(columns, rows.places)
+        return self._update(columns, rows)
 
     def _columns(self, rows: _Rows) -> dict[str, Sequence[Any]]:
         plain = [place for place in rows.places if place not in rows.records]
@@ -668,7 +674,11 @@ class _Run:
                 raise _NotTogetherError
 
             columns_in_order = ordering_set(self._of._target.model, completed) or key
-            order = insert_order(columns_in_order, completed, self._of._target.using)
+            order = (
+                insert_order(columns_in_order, completed, self._of._target.using)
+                if columns_in_order != key
+                else sorted_keys([self._keys[place] for place in places])
+            )
             pick = itemgetter(*order) if len(order) > 1 else tuple
             completed = {name: pick(cells) for name, cells in completed.items()}
 
@@ -716,19 +726,27 @@ class _Run:
 
         return shown
 
-    def _update(
-        self, columns: dict[str, Sequence[Any]], places: Sequence[int]
-    ) -> _Written:
-        found = [self._stored_at[place] for place in places]
-        stored = dict(zip(self._stored_names(), zip(*found, strict=True), strict=False))
+    def _update(self, columns: dict[str, Sequence[Any]], rows: _Rows) -> _Written:
+        places = rows.places
+        stored = rows.stored or {}
         pks = stored[self._of._pk]
+
+        # Some of them have failed.
+        if len(pks) > len(places):
+            stored = self._held(places)
+            pks = stored[self._of._pk]
+
+        matched = {column.attname for column in self._of._fields.columns}
         given = {
             name: self._filled(cells, stored[name])
             for name, cells in columns.items()
             if {*map(type, cells)} != {Absent}
         }
         changes = {
+            # What a row was found by is what it has.
             name: self._table.changed(name, stored[name], cells)
+            if name not in matched
+            else []
             for name, cells in given.items()
         }
 

@@ -127,18 +127,15 @@ class Sheet:
         return frozenset(i for i, cell in enumerate(column) if type(cell) in doubtful)
 
 
-def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]] | None:
-    """The columns of rows that have the same members in the same order."""
-    shapes = {*map(tuple, rows)}
-
-    if len(shapes) != 1:
+def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]] | None:
+    """The columns of rows that have the same members."""
+    if len({*map(len, rows)}) != 1:
         return None
 
-    (names,) = shapes
-
-    columns = zip(*map(dict.values, rows), strict=True)
-
-    return dict(zip(names, columns, strict=True))
+    try:
+        return {name: [*map(itemgetter(name), rows)] for name in rows[0]}
+    except KeyError:
+        return None
 
 
 def picked(column: list[Any], places: Sequence[int]) -> Sequence[Any]:

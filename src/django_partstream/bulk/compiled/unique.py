@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import uuid
+import zoneinfo
 from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ PLAIN = frozenset(
 
 
 MOMENTS = frozenset({Absent, NoneType, Unsure, datetime.datetime})
+#: The zones of moments that are equal just when they are the same.
+COMPARED_AS_THEY_ARE = frozenset({None, datetime.UTC, zoneinfo.ZoneInfo("UTC")})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ def identities(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
         return cells
 
     if {*map(type, cells)} <= MOMENTS:
+        if {getattr(cell, "tzinfo", None) for cell in cells} <= COMPARED_AS_THEY_ARE:
+            return cells
+
         with contextlib.suppress(OverflowError):
             return [
                 cell.astimezone(datetime.UTC)
