@@ -214,6 +214,7 @@ class Jobs(RuleBasedStateMachine):
             Group.objects.all().delete()
 
 
+@pytest.mark.timeout(count(120, 1800))
 def test_jobs_are_what_the_model_says(
     monkeypatch: pytest.MonkeyPatch, settings_of_jobs: None
 ) -> None:
@@ -222,7 +223,7 @@ def test_jobs_are_what_the_model_says(
     run_state_machine_as_test(
         Jobs,
         settings=settings(
-            max_examples=count(12, 300),
+            max_examples=count(12, 120),
             stateful_step_count=count(12, 40),
             deadline=None,
             suppress_health_check=list(HealthCheck),

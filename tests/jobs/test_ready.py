@@ -51,11 +51,12 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
-def submit(client: Client, lines: list[str]) -> Job:
+def submit(client: Client, lines: list[str], content_type: str = "text/csv") -> Job:
+    head = [HEADER] if content_type == "text/csv" else []
     response = client.post(
         "/api/contracts/",
-        "\n".join([HEADER, *lines]),
-        content_type="text/csv",
+        "\n".join([*head, *lines]),
+        content_type=content_type,
         headers={"Prefer": "respond-async"},
     )
     assert response.status_code == 202, response.content
@@ -70,15 +71,25 @@ def failures(job: Job) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines.splitlines()]
 
 
+def as_json(number: int, account: int) -> str:
+    row = {"number": f"C{number}", "year": 2000 + number, "amount": f"{number}.50"}
+
+    return orjson.dumps({**row, "account": account}).decode()
+
+
 def plain(number: int, account: int | str = "") -> str:
     return f"C{number};{2000 + number};{number}.50;{account}"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "line"),
+    [("text/csv", plain), ("application/x-ndjson", as_json)],
+)
 def test_blocks_are_written_as_they_were_made_ready(
-    client: Client, run: Run, ready: list[bool]
+    client: Client, run: Run, ready: list[bool], content_type: str, line: Any
 ) -> None:
     ann = Account.objects.create(name="Ann")
-    job = submit(client, [plain(number, ann.pk) for number in range(ROWS)])
+    job = submit(client, [line(n, ann.pk) for n in range(ROWS)], content_type)
 
     assert run(job, pace=TOGETHER) is SliceEnd.FINISHED
 

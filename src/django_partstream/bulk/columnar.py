@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .compiled.reading import Reading
     from .ready import Ready
 
-__all__ = ("Columnar", "members")
+__all__ = ("Columnar", "columnar", "members")
 
 
 class Columnar(Sequence[dict[str, Any]]):
@@ -74,6 +74,17 @@ class Columnar(Sequence[dict[str, Any]]):
             known = self._readings[name] = reading, made
 
         return known[1]
+
+
+def columnar(rows: Sequence[Any]) -> Columnar | None:
+    """The same rows by columns; None where they are no dicts with the same members in
+    the same order."""
+    if {*map(type, rows)} != {dict} or len({*map(tuple, rows)}) != 1 or not rows[0]:
+        return None
+
+    cells = map(list, zip(*map(dict.values, rows), strict=True))
+
+    return Columnar(dict(zip(rows[0], cells, strict=True)), len(rows))
 
 
 def members(rows: Sequence[Any], name: str) -> list[Any]:

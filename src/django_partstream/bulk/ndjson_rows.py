@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .decoding import Readable
 
-__all__ = ("open_ndjson", "read_ndjson")
+__all__ = ("open_ndjson", "read_ndjson", "rows_of_lines", "unwrapped")
 
 
 def open_ndjson(
@@ -68,8 +68,13 @@ def _put_back(
 
 
 def _rows(lines: Lines, number: int) -> Iterator[tuple[Row, Position]]:
-    texts = iter(lines)
+    return rows_of_lines(lines, iter(lines), number)
 
+
+def rows_of_lines(
+    lines: Lines, texts: Iterator[str], number: int
+) -> Iterator[tuple[Row, Position]]:
+    """The rows after so many, of `texts`, which come out of `lines`."""
     while True:
         lines.mark()
 
@@ -104,11 +109,17 @@ def _value(text: str) -> tuple[Any, tuple[RowError, ...]]:
         # The text itself goes back to the client, who can mend it.
         return text.rstrip("\r\n"), (_parse_error(error),)
 
-    if isinstance(value, dict) and value.keys() == OWN_MEMBERS:
-        # A line of our result files, corrected.
-        value = value["data"]
+    value = unwrapped(value)
 
     return value, not_an_object(value)
+
+
+def unwrapped(value: Any) -> Any:
+    """Of a line of our result files, corrected, the row that it is about."""
+    if isinstance(value, dict) and value.keys() == OWN_MEMBERS:
+        return value["data"]
+
+    return value
 
 
 def _parse_error(error: Exception) -> RowError:

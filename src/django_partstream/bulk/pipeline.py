@@ -186,21 +186,29 @@ class Upsert:
         values = rows.values if isinstance(rows, Block) else ()
 
         # The plan is made by whoever runs.
-        if self._cells is not None and isinstance(values, Columnar):
+        if not isinstance(values, Columnar):
+            return
+
+        if self._cells is not None:
             values.said = self._said(self._cells, values)
 
-            if "_plan" in vars(self):
-                self._plan.new.read_ahead(values.said)
+        given = values.said or values
 
-            if "_together" in vars(self) and self._together.is_possible:
-                self._together.make_ready(values.said)
+        if "_plan" in vars(self):
+            self._plan.new.read_ahead(given)
+
+        if "_together" in vars(self) and self._together.is_possible:
+            self._together.make_ready(given)
 
     def _said(self, cells: Cells, values: Columnar) -> Columnar:
         # What a PATCH has no word for, it leaves alone.
         return cells.columns(values, skips_empty=self.verb is Verb.UPDATE)
 
     def _given(self, values: Sequence[Any]) -> Sequence[Any]:
-        if self._cells is not None and isinstance(values, Columnar):
+        if isinstance(values, Columnar):
+            if self._cells is None:
+                return values
+
             return values.said or self._said(self._cells, values)
 
         return [self._data(value) for value in values]

@@ -20,6 +20,7 @@ from .block import Block
 from .csv_blocks import CSVReader, open_csv
 from .csv_rows import read_csv
 from .json_rows import json_blocks, open_json, read_json
+from .ndjson_blocks import NDJSONReader
 from .ndjson_rows import open_ndjson, read_ndjson
 from .row import (
     MAX_CELL_LENGTH,
@@ -173,10 +174,13 @@ def reader(
     stream: BinaryIO, dialect: Dialect, position: Position | None = None
 ) -> Reader:
     """What reads the same rows together, with the position after each."""
-    if dialect.format != "csv" or dialect.encoding in decoding.WIDE:
+    if dialect.format == "json" or dialect.encoding in decoding.WIDE:
         return RowReader(read(stream, dialect, position))
 
     position = _started(stream, dialect, position)
+
+    if dialect.format == "ndjson":
+        return NDJSONReader(decoding.ByteLines(stream), dialect.encoding, position)
 
     return CSVReader(decoding.ByteLines(stream), dialect, position)
 
