@@ -66,6 +66,11 @@ class Slots:
 class Slot:
     """One stream that somebody has open, until it is given back or forgotten."""
 
+    __slots__ = (
+        "_holder",
+        "_returned",
+    )
+
     def __init__(self, holder: Hashable, returned: deque[Hashable]) -> None:
         self._holder = [holder]
         self._returned = returned

@@ -145,6 +145,11 @@ def is_asgi(request: Any) -> bool:
 class _Session:
     """Knows whether parts changed the session, which was saved before they ran."""
 
+    __slots__ = (
+        "_path",
+        "_session",
+    )
+
     def __init__(self, request: Any) -> None:
         self._path = request.path
         self._session = getattr(request._request, "session", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from .transports.pages import page
 from .transports.request_thread import call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from django.http.response import HttpResponseBase
 
@@ -166,7 +165,7 @@ class ProgressiveView(StreamableView):
             for part in plan.parts
             if part.name in wanted or (is_live and live.is_live(part))
         ]
-        sign = _signer(opening)
+        sign = _Signer(opening)
         # Before the first byte: it raises when the query is too long to be carried.
         sign(part.name for part in parts)
 
@@ -289,14 +288,26 @@ def _listed(pairs: Any) -> Any:
     return list(pairs) if isinstance(pairs, Iterator) else pairs
 
 
-def _signer(opening: _Opening) -> Callable[[Iterable[str]], str | None]:
-    @functools.lru_cache(maxsize=1)
-    def sign(names: tuple[str, ...]) -> str | None:
-        return cursors.sign(
-            cursors.Owed(query=opening.query, names=names), opening.binding
-        )
+class _Signer:
+    """The cursor of an opening that owes these names: the last one is kept."""
 
-    return lambda left: sign(tuple(left))
+    __slots__ = ("_cursor", "_names", "_opening")
+
+    def __init__(self, opening: _Opening) -> None:
+        self._opening = opening
+        self._names: tuple[str, ...] = ()
+        #: Nothing owed has none.
+        self._cursor: str | None = None
+
+    def __call__(self, left: Iterable[str]) -> str | None:
+        names = tuple(left)
+
+        if names != self._names:
+            owed = cursors.Owed(query=self._opening.query, names=names)
+            self._cursor = cursors.sign(owed, self._opening.binding)
+            self._names = names
+
+        return self._cursor
 
 
 def _binding(view: Any, request: Any) -> cursors.Binding:

@@ -7,7 +7,7 @@ import threading
 from contextvars import Context
 
 import pytest
-from asgiref.sync import SyncToAsync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
 from django_partstream.transports import lent_threads
@@ -73,19 +73,23 @@ def test_thread_inside_of_another_request_is_that_one():
 
 def test_thread_that_is_ended_serves_the_next_request_and_this_one_gets_another():
     async def run():
-        async with lent_thread():
+        is_over, other = asyncio.Event(), asyncio.Queue()
+
+        async with lent_thread(), asyncio.TaskGroup() as group:
             first = await this_thread()
             end_thread()
+            # A server begins each in a context of its own.
+            group.create_task(other_request(is_over, other), context=Context())
+            lent = await other.get()
+            late = await this_thread()
+            is_over.set()
 
-            async with asyncio.TaskGroup() as group:
-                # A server begins each in a context of its own.
-                other = group.create_task(in_another_request(), context=Context())
+            return first, lent, late
 
-            return first, other.result(), await this_thread()
-
-    async def in_another_request():
+    async def other_request(is_over, other):
         async with lent_thread():
-            return await this_thread()
+            other.put_nowait(await this_thread())
+            await is_over.wait()
 
     first, other, late = asyncio.run(run())
 
@@ -131,22 +135,19 @@ def test_thread_that_is_still_at_work_serves_no_other_request():
         async with lent_thread():
             working = asyncio.create_task(sync_to_async(work)())
             await asyncio.to_thread(begun.wait)
-            executor = next(iter(lent_threads_in_use()))
-            assert not executor.is_done
+            end_thread()
+            others = asyncio.create_task(in_another_request(), context=Context())
+            other = await others
             go_on.set()
             busy = await working
 
+            return busy, other, await this_thread()
+
+    async def in_another_request():
         async with lent_thread():
-            return busy, await this_thread()
+            return await this_thread()
 
-    busy, other = asyncio.run(run())
+    busy, other, then = asyncio.run(run())
 
-    assert other is busy
-
-
-def lent_threads_in_use():
-    return [
-        one
-        for one in SyncToAsync.context_to_thread_executor.values()
-        if isinstance(one, lent_threads._Thread)
-    ]
+    assert other is not busy
+    assert then is busy

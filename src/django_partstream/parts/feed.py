@@ -42,6 +42,22 @@ class Feed:
     bounded size. Without `tell` all of them are kept for `array`.
     """
 
+    __slots__ = (
+        "_batches",
+        "_lock",
+        "_loop",
+        "_loop_thread",
+        "_room",
+        "_tell",
+        "_text_bytes",
+        "_text_items",
+        "_texts",
+        "_told",
+        "count",
+        "limit",
+        "waited",
+    )
+
     def __init__(self, tell: Callable[[], None] | None = None) -> None:
         #: Items that were put in.
         self.count = 0

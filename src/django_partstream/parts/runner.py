@@ -122,6 +122,19 @@ async def stream(
 class _Work:
     """The tasks of one stream. They end when this scope ends, whatever happens."""
 
+    __slots__ = (
+        "_begun",
+        "_deadline",
+        "_first",
+        "_later",
+        "_ready",
+        "_scope",
+        "_slots",
+        "_tasks",
+        "_then",
+        "_timer",
+    )
+
     def __init__(self, parts: Sequence[Part], scope: Scope, deadline: float) -> None:
         self._scope = scope
         self._deadline = deadline

@@ -15,7 +15,7 @@ from django.db import connections
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ("MOST_IDLE", "give_back", "lent_thread")
+__all__ = ("MOST_IDLE", "LentThread", "lent_thread")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,39 +35,47 @@ async def lent_thread() -> AsyncIterator[None]:
         yield
         return
 
+    threads = SyncToAsync.context_to_thread_executor
+
     async with ThreadSensitiveContext() as context:
-        thread = _take()
-        SyncToAsync.context_to_thread_executor[context] = thread
+        lent = threads[context] = LentThread()
 
         try:
             yield
         finally:
-            # It may have been given back before, and another be there; and one that is
-            # not done yet is asgiref's to wait for.
-            threads = SyncToAsync.context_to_thread_executor
-
-            if threads.get(context) is thread and thread.is_done:
-                give_back(threads.pop(context))
+            # One that is not done yet is asgiref's to wait for.
+            if lent.let_go():
+                threads.pop(context, None)
 
 
-def give_back(executor: Executor) -> None:
-    """The thread of a request that needs it no more, whoever has started it."""
-    if not isinstance(executor, _Thread) or not executor.is_done:
-        executor.shutdown(wait=False)
-    elif executor.is_in_transaction:
-        # Nobody will end it any more.
-        executor.submit(_close_connections)
-        executor.shutdown(wait=False)
-    elif len(_idle) < MOST_IDLE:
-        _idle.append(executor)
-    else:
-        executor.shutdown(wait=False)
+class LentThread(Executor):
+    """A thread for who needs one, from when on it is needed until it is let go."""
 
+    def __init__(self) -> None:
+        self._thread: _Thread | None = None
 
-def _close_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        connection.in_atomic_block = connection.closed_in_transaction = False
-        connection.close()
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        if self._thread is None:
+            self._thread = _take()
+
+        return self._thread.submit(fn, *args, **kwargs)
+
+    def let_go(self) -> bool:
+        """Give the thread back, unless something runs in it or waits to. Whether there
+        is none now; who needs one after all gets another."""
+        thread = self._thread
+
+        if thread is not None and thread.is_done:
+            self._thread = None
+            _give_back(thread)
+
+        return self._thread is None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait, cancel_futures=cancel_futures)
 
 
 class _Thread(ThreadPoolExecutor):
@@ -112,3 +120,20 @@ def _take() -> _Thread:
         return _idle.pop()
 
     return _Thread()
+
+
+def _give_back(thread: _Thread) -> None:
+    if thread.is_in_transaction:
+        # Nobody will end it any more.
+        thread.submit(_close_connections)
+    elif len(_idle) < MOST_IDLE:
+        _idle.append(thread)
+        return
+
+    thread.shutdown(wait=False)
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        connection.in_atomic_block = connection.closed_in_transaction = False
+        connection.close()

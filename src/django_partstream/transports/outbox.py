@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from django_partstream.flag import Flag
 
 __all__ = ("MAX_BYTES", "WRITE_BYTES", "Outbox")
@@ -20,6 +22,15 @@ class Outbox:
     larger.
     """
 
+    __slots__ = (
+        "_changed",
+        "_closed",
+        "_max_frames",
+        "_size",
+        "_taken",
+        "_waiting",
+    )
+
     def __init__(self, max_frames: int) -> None:
         self._max_frames = max_frames
         self._waiting: list[bytes] = []
@@ -32,6 +43,21 @@ class Outbox:
     def is_ready(self) -> bool:
         """Whether `take` need not wait."""
         return bool(self._waiting) or self._closed
+
+    async def is_ready_within(self, seconds: float) -> bool:
+        """Wait until `take` need not, for as long at most: as `asyncio.timeout` would,
+        in less time and memory."""
+        if not self.is_ready:
+            self._changed.clear()
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(seconds, self._changed.set)
+
+            try:
+                await self._changed.wait()
+            finally:
+                timer.cancel()
+
+        return self.is_ready
 
     async def put(self, block: bytes) -> None:
         """Add to it, as soon as there is room. What comes after `close` is dropped."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
-from .lent_threads import give_back
+from .lent_threads import LentThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +57,11 @@ def end_thread() -> None:
     if context is None or getattr(context, "_executor", None) is not None:
         return
 
-    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+    executor = SyncToAsync.context_to_thread_executor.get(context)
 
-    if executor is not None:
+    if isinstance(executor, LentThread):
+        executor.let_go()
+    elif executor is not None:
+        del SyncToAsync.context_to_thread_executor[context]
         # It has nothing to do: it was we who waited for it.
-        give_back(executor)
+        executor.shutdown(wait=False)

@@ -131,6 +131,17 @@ class Watched:
     way of `asyncio.timeout`, and at a fraction of its price.
     """
 
+    __slots__ = (
+        "_cursor",
+        "_ended",
+        "_failed",
+        "_interrupted",
+        "_producer",
+        "_shutdown",
+        "_task",
+        "_watch",
+    )
+
     def __init__(self, producer: AsyncGenerator[frames.Frame]) -> None:
         self._producer = producer
         self._shutdown = current()

@@ -35,11 +35,9 @@ __all__ = ("FrameResponse", "Framing", "Limits")
 
 logger = logging.getLogger(__name__)
 
-#: A stream that lasts so long holds no connections of its request's thread any more; of
-#: one that is over before, they are given back as those of any request.
-CONNECTION_SECONDS = 0.02
-#: Nor the thread, so much later.
-LASTING_SECONDS = 1.0
+#: A stream that lasts so long holds no thread any more, nor connections; of one that is
+#: over before, they are given back as those of any request.
+LASTING_SECONDS = 0.02
 
 
 class Framing(Protocol):
@@ -186,10 +184,13 @@ class FrameResponse(HttpResponseBase):
         # However it ends: its reader must not wait for more.
         pump.add_done_callback(lambda _: outbox.close())
         self._end = _from_any_thread(pump.cancel)
-        tasks = [pump]
+        tasks = {pump}
 
         if not self.holds_request_thread:
-            tasks.append(asyncio.create_task(_detached()))
+            detached = asyncio.create_task(_detached())
+            detached.add_done_callback(tasks.discard)
+            tasks.add(detached)
+            del detached
 
         try:
             while block := await self._next(outbox):
@@ -205,15 +206,10 @@ class FrameResponse(HttpResponseBase):
             self._let_go()
 
     async def _next(self, outbox: Outbox) -> bytes:
-        # A time limit costs as much as a frame does.
-        if outbox.is_ready:
+        if await outbox.is_ready_within(self._limits.heartbeat):
             return await outbox.take()
 
-        try:
-            async with asyncio.timeout(self._limits.heartbeat):
-                return await outbox.take()
-        except TimeoutError:
-            return self._framing.framed(frames.Ping())
+        return self._framing.framed(frames.Ping())
 
     @contextlib.contextmanager
     def _within_send_timeout(
@@ -248,10 +244,9 @@ class FrameResponse(HttpResponseBase):
 
 async def _detached() -> None:
     """Let go of what the request had before its stream."""
-    await asyncio.sleep(CONNECTION_SECONDS)
+    await asyncio.sleep(LASTING_SECONDS)
 
     if await close_connections():
-        await asyncio.sleep(LASTING_SECONDS)
         end_thread()
 
 
