@@ -91,6 +91,50 @@ class CSVReader:
 
         return self._one_by_one(min(count, ODD_ROWS))
 
+    def pass_over(self, count: int) -> int | None:
+        """Read on past so many records, or fewer, even none, and say how many they
+        were; None after the last. Raises what `take` would."""
+        lines = self._lines.take(count, MOST_BYTES)
+
+        if lines and self._are_plain(lines):
+            at = self._at
+            self._at = Position(
+                offset=at.offset + sum(map(len, lines)),
+                row=at.row + len(lines),
+                line=at.line + len(lines),
+            )
+
+            return len(lines)
+
+        self._lines.put_back(lines)
+        found = self.take(count)
+
+        return None if found is None else len(found)
+
+    def _are_plain(self, lines: list[bytes]) -> bool:
+        """Whether each line is a record as wide as the header, for all that can be told
+        without taking it apart."""
+        text, width = b"".join(lines), len(self._dialect.columns)
+        delimiter = self._dialect.delimiter.encode()
+
+        # Elsewhere a delimiter may be half a character; alone, a cell may be no record.
+        if (
+            self._dialect.encoding != "utf-8"
+            or width < 2
+            or b'"' in text
+            or b"\0" in text
+            or max(map(len, lines)) > MAX_CELL_LENGTH
+            or {line.count(delimiter) for line in lines} != {width - 1}
+        ):
+            return False
+
+        try:
+            str(text, "utf-8")
+        except UnicodeDecodeError:
+            return False
+
+        return True
+
     def _one_by_one(self, count: int) -> Stretch | None:
         at = self._at
         lines = Lines(

@@ -90,6 +90,7 @@ def inspect(
     head = _head(stream)
     encoding, offset = decoding.encoding_of(head, charset)
     head = head[offset:]
+    csv_reader: CSVReader | None = None
 
     if not head:
         raise EmptyUploadError
@@ -111,26 +112,40 @@ def inspect(
             required=required,
         )
         found = _in_blocks(reader, size)
+        csv_reader = reader if isinstance(reader, CSVReader) else None
 
     count = 0
     kept: list[Block] | None = []
 
     for block, position in found:
-        count += len(block)
-
-        if count > max_rows:
-            raise TooManyRowsError(
-                f"The upload has more than {max_rows} rows. Split it."
-            )
+        count = _counted(count + len(block), max_rows)
 
         if kept is not None and position.offset <= KEPT_BYTES:
             kept.append(block)
         else:
             kept = None
 
+            # What is not kept need not be taken apart.
+            if csv_reader is not None:
+                break
+
+    while (
+        kept is None
+        and csv_reader is not None
+        and (more := csv_reader.pass_over(size)) is not None
+    ):
+        count = _counted(count + more, max_rows)
+
     return Inspection(
         dialect=dialect, rows=count, blocks=None if kept is None else tuple(kept)
     )
+
+
+def _counted(rows: int, most: int) -> int:
+    if rows > most:
+        raise TooManyRowsError(f"The upload has more than {most} rows. Split it.")
+
+    return rows
 
 
 def _in_blocks(reader: Reader, size: int) -> Iterator[tuple[Block, Position]]:
