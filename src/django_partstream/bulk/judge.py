@@ -99,6 +99,11 @@ class Judge:
         #: Whether rows that are plain need no look at each.
         self.is_columnar = self.shape is not None and self._is_columnar()
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks what others have."""
+        return bool(self._unique.fields or self._unique.rows)
+
     def _is_columnar(self) -> bool:
         shape = self.shape
         assert shape is not None  # for mypy: asked of those that have one

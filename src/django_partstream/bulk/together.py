@@ -27,6 +27,7 @@ from .outcomes import Outcomes
 from .plan import Candidate
 from .ready import made_ready
 from .refusals import NOT_UNIQUE, REFUSALS, refusal
+from .repeats import Repeats, later_rows
 from .table import COMPARABLE_OR_MOMENT
 from .writers import MISSING
 
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from .writers import Writer
 
 __all__ = ("Together",)
+
+
+#: Whose primary key is not known yet.
+_PENDING = object()
 
 
 class _NotTogetherError(Exception):
@@ -255,6 +260,8 @@ class _Run:
         self._keys: list[Key | None] = []
         self._instances: dict[int, Any] = {}
         self._stored_at: dict[int, Sequence[Any]] = {}
+        #: Rows whose key came before: they change what is written, not what is stored.
+        self._repeats = Repeats({})
 
     def outcomes(self) -> Outcomes:
         plan = self._plan
@@ -267,7 +274,7 @@ class _Run:
 
             groups = self._groups()
 
-            if len(groups) > 1 and self._of._in_order:
+            if (len(groups) > 1 or self._repeats) and self._of._in_order:
                 raise _NotTogetherError
 
             judged = self._judged(groups)
@@ -284,6 +291,8 @@ class _Run:
 
             for place, kind, pk in zip(rows.places, one.kinds, one.pks, strict=True):
                 kinds[place], pks[place] = kind, pk
+
+        self._tell_repeats(kinds, pks)
 
         return self._settled(kinds, pks, self._merged(judged, written))
 
@@ -324,6 +333,9 @@ class _Run:
             for rows, one in zip(judged, written, strict=True):
                 for place, cell in zip(rows.places, one.stored[name], strict=True):
                     cells[place] = cell
+
+            for place, head in self._repeats.head_of.items():
+                cells[place] = cells[head]
 
             merged[name] = cells
 
@@ -375,9 +387,8 @@ class _Run:
 
         wanted = {key for key in keys if key is not None}
 
-        # A later one sees what the earlier one writes.
         if len(wanted) < len(keys) - keys.count(None):
-            raise _NotTogetherError
+            self._part_repeats()
 
         reader = locked_values(self._stored_names())
         finder = Finder(of._target.world, of._fields.columns, reader)
@@ -395,6 +406,41 @@ class _Run:
             elif must_exist and key is not None:
                 self._failed[place] = (of._keys.not_found(key),)
 
+        for place, head in self._repeats.head_of.items():
+            if head in self._failed:
+                self._failed[place] = self._failed[head]
+
+    def _part_repeats(self) -> None:
+        if any(None in key for key in self._keys if key is not None):
+            raise _NotTogetherError
+
+        self._repeats = Repeats(later_rows(self._keys))
+
+        if not self._repeats.are_plain(self._plan.stored, self._table):
+            raise _NotTogetherError
+
+        # By its first row alone is a key looked for, and written.
+        for place in self._repeats.head_of:
+            self._keys[place] = None
+
+        self._wants_pks = True
+
+    def _tell_repeats(self, kinds: list[Any], pks: list[Any]) -> None:
+        """What became of later rows, and of stored ones by their first."""
+        repeats = self._repeats
+        is_touched = bool(repeats) and bool(self._table.touched(1))
+
+        for place, head in repeats.head_of.items():
+            if head in self._failed:
+                continue
+
+            pks[place] = pks[head]
+
+            for each in (place, head):
+                if kinds[each] is not Kind.CREATED:
+                    is_changed = is_touched or each in repeats.changed
+                    kinds[each] = Kind.UPDATED if is_changed else Kind.UNCHANGED
+
     def _stored_names(self) -> list[str]:
         shape = self._plan.stored.shape
         assert shape is not None  # for mypy: it is columnar
@@ -405,7 +451,8 @@ class _Run:
         ]
 
     def _groups(self) -> list[_Rows]:
-        places = [p for p in range(len(self._data)) if p not in self._failed]
+        left_out = self._failed.keys() | self._repeats.head_of.keys()
+        places = [p for p in range(len(self._data)) if p not in left_out]
         groups = []
         new = [place for place in places if place not in self._stored_at]
         stored = [place for place in places if place in self._stored_at]
@@ -446,23 +493,22 @@ class _Run:
 
         # Of a row that is refused, all is told that is wrong with it.
         if not odd:
-            asked = [
-                one
-                for one in asked
-                if not self._leaves_to_database(one.rows, one.check)
-            ]
+            asked = [one for one in asked if not self._leaves_to_database(one)]
 
         verdicts, questions = self._look(odd)
-        self._load(asked, questions)
+        twins = self._load(asked, questions)
         refused = self._refused(asked)
         again = self._answered(questions)
 
-        if refused and self._hopes:
+        if (refused or twins) and self._hopes:
             raise _RefusedError
 
-        verdicts |= {place: self._judge(place) for place in [*again, *refused]}
+        if twins:
+            self._judge_in_order({*twins, *again, *refused}, asked, questions, verdicts)
+        else:
+            verdicts |= {place: self._judge(place) for place in [*again, *refused]}
 
-        if self._plan.watch.hit:
+        if self._plan.watch.hit or not self._repeats.heads.isdisjoint(verdicts):
             raise _NotTogetherError
 
         records = self._records(verdicts)
@@ -482,11 +528,49 @@ class _Run:
             for rows in groups
         ]
 
-    def _leaves_to_database(self, rows: _Rows, check: Check) -> bool:
+    def _judge_in_order(
+        self,
+        places: set[int],
+        asked: Sequence[_Asked],
+        questions: Mapping[int, Sequence[Question]],
+        verdicts: dict[int, Verdict],
+    ) -> None:
+        """Add the verdicts on rows that want what others have, or what others of them
+        want: the first one that is valid gets it."""
+        wants: dict[int, list[tuple[Check, Any]]] = {place: [] for place in places}
+
+        for one in asked:
+            for place, key in zip(one.rows.places, one.keys, strict=True):
+                if place in wants and key is not None:
+                    wants[place].append((one.check, key))
+
+        for place in sorted(places):
+            own = self._stored_at.get(place, (None,))[0]
+            known = questions.get(place, ())
+            wanted = [*wants[place], *((q.check, q.key) for q in known)]
+
+            if any(
+                key in check.unknown
+                or any(pk != own for pk in check.holders.get(key, ()))
+                for check, key in wanted
+            ):
+                verdicts[place] = self._judge(place)
+
+            if place not in verdicts or verdicts[place].is_valid:
+                for check, key in wanted:
+                    check.holders[key] = [*check.holders.get(key, ()), _PENDING]
+
+    def _leaves_to_database(self, asked: _Asked) -> bool:
         """Whether the database finds out whether rows may have what they want. They are
         inserted before anything else is written, so that it says what the validators
         would."""
-        leaves = rows.stored is None and self._of.may_leave(check)
+        keys = asked.keys
+        leaves = (
+            asked.rows.stored is None
+            and self._of.may_leave(asked.check)
+            # Those of one block are found sooner here.
+            and len({*keys} - {None}) == len(keys) - keys.count(None)
+        )
         self._hopes = self._hopes or leaves
 
         return leaves
@@ -535,8 +619,8 @@ class _Run:
 
     def _load(
         self, asked: Sequence[_Asked], questions: Mapping[int, Sequence[Question]]
-    ) -> None:
-        """Who has what was asked for. No two rows may ask for the same."""
+    ) -> set[int]:
+        """Find out who has what was asked for; the rows of which two want the same."""
         wanted: dict[Check, set[Any]] = {}
         told: dict[frozenset[Column], list[Any]] = {}
         orders: dict[frozenset[Column], Any] = {}
@@ -552,11 +636,15 @@ class _Run:
             if orders.setdefault(check.columns, check.ordered) != check.ordered:
                 raise _NotTogetherError
 
+        twins: set[int] = set()
+
         if any(len({*keys}) < len(keys) for keys in told.values()):
-            raise _NotTogetherError
+            twins = _twins(asked, questions)
 
         with self._plan.watch.looking_away():
             self._plan.checks.load(wanted)
+
+        return twins
 
     def _refused(self, asked: Sequence[_Asked]) -> set[int]:
         """The rows of which the validators themselves must tell: somebody may have what
@@ -626,10 +714,38 @@ class _Run:
 
         columns = self._columns(rows)
 
+        if self._repeats:
+            columns = self._folded(columns, rows.places)
+
         if rows.stored is None:
             return self._insert(columns, rows.places)
 
         return self._update(columns, rows)
+
+    def _folded(
+        self, columns: dict[str, Sequence[Any]], places: Sequence[int]
+    ) -> dict[str, Sequence[Any]]:
+        """As the last rows of each key leave them."""
+        of, names = self._of, self._stored_names()
+        stored = {
+            place: dict(zip(names, self._stored_at[place], strict=False))
+            for place in self._repeats.heads
+            if place in self._stored_at
+        }
+        folded = self._repeats.folded(
+            places,
+            columns,
+            stored,
+            self._table,
+            lambda name, cells: mirrored(
+                self._table.by_name[name], cells, of._facts, of._target.using
+            ),
+        )
+
+        if folded is None:
+            raise _NotTogetherError
+
+        return folded
 
     def _columns(self, rows: _Rows) -> dict[str, Sequence[Any]]:
         plain = [place for place in rows.places if place not in rows.records]
@@ -852,6 +968,38 @@ def _picked(cells: Sequence[Any], indexes: Sequence[int]) -> list[Any]:
         return [*cells]
 
     return [cells[index] for index in indexes]
+
+
+def _twins(
+    asked: Sequence[_Asked], questions: Mapping[int, Sequence[Question]]
+) -> set[int]:
+    """The rows of which two want the same of one validator."""
+    wanting: dict[Any, list[tuple[int, Check, Any]]] = {}
+    every = [
+        *(
+            (place, one.check, key)
+            for one in asked
+            for place, key in zip(one.rows.places, one.keys, strict=True)
+            if key is not None
+        ),
+        *((p, q.check, q.key) for p, some in questions.items() for q in some),
+    ]
+
+    for place, check, key in every:
+        told = check.columns, check.told(key)
+        wanting.setdefault(told, []).append((place, check, key))
+
+    twins: set[int] = set()
+
+    for some in wanting.values():
+        if len(some) > 1:
+            # Only the database knows whether two spellings are one.
+            if any(each[1:] != some[0][1:] for each in some):
+                raise _NotTogetherError
+
+            twins.update(place for place, *_ in some)
+
+    return twins
 
 
 def _is_answered(question: Question) -> bool:
