@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
 import random
@@ -390,36 +391,32 @@ async def test_request_begins_and_is_finished_once():
     assert threading.main_thread() not in dict(sent).values()
 
 
-async def ended(thread):
-    """It has nothing to do any more, and need not be waited for."""
-    async with asyncio.timeout(10):
-        while thread.is_alive():
-            await asyncio.sleep(0.01)
+async def thread_of_another():
+    """The thread that a subscription has which is made now, beside others."""
+    task = asyncio.create_task(followed("/sync/"), context=contextvars.Context())
+    await task
+
+    return socket_urls.seen["thread"]
 
 
-async def test_thread_of_the_request_ends_when_its_response_is_there():
+async def test_thread_of_the_request_is_free_when_its_response_is_there():
     async with open_subscription(subscription("/sync/")):
-        await ended(socket_urls.seen["thread"])
+        first = socket_urls.seen["thread"]
+
+        assert first is not threading.main_thread()
+        assert await thread_of_another() is first
 
 
 async def test_response_may_hold_the_thread_of_its_request():
     async with open_subscription(subscription("/holding/")) as producer:
-        assert socket_urls.seen["made in"].is_alive()
+        held = socket_urls.seen["made in"]
+        assert await thread_of_another() is not held
         _, part, _ = [frame async for frame in producer]
 
     assert isinstance(part, frames.Part)
-    assert part.data == socket_urls.seen["made in"].name
-    assert socket_urls.seen["closed in"] is socket_urls.seen["made in"]
-    await ended(socket_urls.seen["made in"])
-
-
-async def test_each_subscription_has_a_thread_of_its_own():
-    await followed("/sync/")
-    first = socket_urls.seen["thread"]
-    await followed("/sync/")
-
-    assert socket_urls.seen["thread"] is not first
-    await ended(first)
+    assert part.data == held.name
+    assert socket_urls.seen["closed in"] is held
+    assert await thread_of_another() is held
 
 
 async def test_response_is_closed_with_the_subscription():
