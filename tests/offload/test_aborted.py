@@ -18,6 +18,7 @@ from django.db import connections
 
 from asgi_example import ports
 from asgi_example.processes import Site
+from django_partstream.transports.lent_threads import MOST_IDLE
 from tests.forms import count
 from tests.offload.databases import open_connections
 from tests.settings import TEST_DATABASE
@@ -118,7 +119,8 @@ def test_a_hundred_aborted_streams_leave_nothing(server: Server) -> None:
             state["running"] == 0
             and state["tasks"] == at_first["tasks"]
             and state["pool"] == [0, 0, 0]
-            and state["others"] == at_first["others"]
+            # Those of requests, which wait for the next.
+            and state["others"] <= at_first["others"] + MOST_IDLE
             and state["ours"] <= THREADS
             and state["files"] == 0
             and not open_connections() - before
