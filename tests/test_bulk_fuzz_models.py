@@ -4,6 +4,7 @@ constraint: never a 500, and what is written adds up."""
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.test import Client

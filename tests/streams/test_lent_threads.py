@@ -73,7 +73,8 @@ def test_thread_inside_of_another_request_is_that_one():
 
 def test_thread_that_is_ended_serves_the_next_request_and_this_one_gets_another():
     async def run():
-        is_over, other = asyncio.Event(), asyncio.Queue()
+        is_over = asyncio.Event()
+        other: asyncio.Queue[int] = asyncio.Queue()
 
         async with lent_thread(), asyncio.TaskGroup() as group:
             first = await this_thread()
