@@ -18,7 +18,7 @@ from rest_framework.settings import api_settings
 from django_partstream.bulk.compiled import reading
 from django_partstream.bulk.operation import Operation
 from django_partstream.bulk.outcome import Kind, Outcome
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.rows import Row
 from tests.app.models import Account, Contract, Sample, Status, Transaction
 from tests.app.serializers import (
@@ -199,7 +199,7 @@ def assert_equal_outcome(
     )
 
     def batched() -> list[Said]:
-        upsert = Upsert(target, unique_fields=unique_fields)
+        upsert = Write(target, unique_fields=unique_fields)
         assert upsert.mode == "batch"
 
         return together(upsert, rows, size)

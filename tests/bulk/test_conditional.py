@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from django_partstream.bulk import conditional
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.rows import Row
 from tests.app.models import Talk
 from tests.app.serializers import TalkSerializer
@@ -43,13 +43,13 @@ def a_talk(number: int, **changes: Any) -> dict[str, Any]:
     return {**OLD, **talk, **changes}
 
 
-def upsert() -> Upsert:
+def upsert() -> Write:
     target = Target(
         get_serializer=lambda *a, **k: TalkSerializer(*a, context={}, **k),
         queryset=Talk.objects.all(),
     )
 
-    return Upsert(target, unique_fields=["code"])
+    return Write(target, unique_fields=["code"])
 
 
 def run(*talks: Any) -> list[Any]:

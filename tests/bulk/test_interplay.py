@@ -16,7 +16,7 @@ from rest_framework import serializers
 from django_partstream.bulk import pipeline, questions
 from django_partstream.bulk.operation import Operation
 from django_partstream.bulk.outcome import Kind
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.row import Row
 from django_partstream.bulk.writers.portable import PortableWriter
 from tests.app.models import (
@@ -127,7 +127,7 @@ def test_rows_written_together_and_one_by_one_come_out_the_same(
 
         with contextlib.suppress(RuntimeError), transaction.atomic():
             Product.objects.create(code="A", serial=9, shelf="x", slot=4)
-            upsert = Upsert(target(serializer_class), unique_fields=key)
+            upsert = Write(target(serializer_class), unique_fields=key)
             upsert.mode = mode
             numbered = rows_of(*rows)
             outcomes = [
@@ -173,7 +173,7 @@ def test_key_in_another_spelling_is_that_of_the_row_before() -> None:
     class Strict(NicknameSerializer):
         points = serializers.IntegerField()
 
-    upsert = Upsert(target(Strict), unique_fields=["name"])
+    upsert = Write(target(Strict), unique_fields=["name"])
 
     assert run(upsert, {"name": "ann", "points": 1}, {"name": "ANN"}) == [
         "created",
@@ -202,7 +202,7 @@ class UnrankedSerializer(serializers.ModelSerializer[Sample]):
 
 @pytest.mark.django_db
 def test_defaults_of_the_database_are_left_to_it() -> None:
-    upsert = Upsert(target(UnrankedSerializer), unique_fields=["label"])
+    upsert = Write(target(UnrankedSerializer), unique_fields=["label"])
 
     kinds = run(upsert, {"label": "a"}, {"label": "b", "note": "n"})
     again = run(upsert, {"label": "a"}, {"label": "b", "note": "n"})
@@ -225,7 +225,7 @@ def test_defaults_of_the_database_are_left_to_it() -> None:
 )
 def test_folders_in_folders(rows: Any, size: int) -> None:
     Folder.objects.get_or_create(code="a")
-    upsert = Upsert(target(FolderSerializer), unique_fields=["code"])
+    upsert = Write(target(FolderSerializer), unique_fields=["code"])
     everywhere = Folder.objects.all()
 
     def outcome(written: Any) -> Any:
@@ -250,7 +250,7 @@ def test_folders_in_folders(rows: Any, size: int) -> None:
 def test_values_may_be_handed_on_within_a_batch() -> None:
     Product.objects.create(code="A", serial=1)
     Product.objects.create(code="B", serial=2)
-    upsert = Upsert(target(ProductSerializer), unique_fields=["code"])
+    upsert = Write(target(ProductSerializer), unique_fields=["code"])
 
     kinds = run(
         upsert,
@@ -269,7 +269,7 @@ def test_who_comes_first_wins_where_only_the_database_knows() -> None:
     if not connection.features.supports_expression_indexes:
         pytest.skip("the constraint is one on an expression")
 
-    upsert = Upsert(target(PlaceSerializer), unique_fields=["code"])
+    upsert = Write(target(PlaceSerializer), unique_fields=["code"])
 
     kinds = run(
         upsert,
@@ -290,9 +290,7 @@ def test_who_comes_first_wins_where_only_the_database_knows() -> None:
 def test_moment_in_the_hour_that_clocks_skip_or_repeat_is_itself() -> None:
     account = Account.objects.create(name="one")
     Status.objects.create(code="open")
-    upsert = Upsert(
-        target(TransactionSerializer), unique_fields=["account", "datetime"]
-    )
+    upsert = Write(target(TransactionSerializer), unique_fields=["account", "datetime"])
     rows = [
         {
             "account": account.pk,
@@ -324,7 +322,7 @@ def test_portable_writer_stores_the_same(
     Product.objects.create(code="A", serial=1)
     Product.objects.create(code="Z", serial=7, tenant="theirs")
     ours = target(ProductSerializer)
-    upsert = Upsert(
+    upsert = Write(
         Target(
             get_serializer=ours.get_serializer,
             queryset=ours.queryset.filter(tenant="ours"),
@@ -370,7 +368,7 @@ def test_writers_that_meet_do_not_die_of_it() -> None:
     seen: list[Any] = []
 
     def write(keys: list[str], year: int) -> None:
-        upsert = Upsert(target(ContractSerializer), unique_fields=["number"])
+        upsert = Write(target(ContractSerializer), unique_fields=["number"])
 
         try:
             for _ in range(5):
@@ -415,7 +413,7 @@ class BareContractSerializer(serializers.ModelSerializer[Contract]):
 def test_foreign_key_that_nobody_looks_up_is_found_missing(mode: pipeline.Mode) -> None:
     """Not at COMMIT, for all rows at once."""
     account = Account.objects.create(name="one")
-    upsert = Upsert(target(BareContractSerializer), unique_fields=["number"])
+    upsert = Write(target(BareContractSerializer), unique_fields=["number"])
     upsert.mode = mode
 
     kinds = run(
@@ -441,7 +439,7 @@ def test_many_conflicts_cost_a_few_queries(
         Contract.objects.create(number=f"C{number}", year=1)
 
     nothing = Contract.objects.none()
-    upsert = Upsert(
+    upsert = Write(
         Target(
             get_serializer=target(ContractSerializer).get_serializer, queryset=nothing
         ),

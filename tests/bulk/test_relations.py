@@ -16,7 +16,7 @@ from rest_framework import serializers
 from django_partstream.bulk import judge
 from django_partstream.bulk.fetched import shown_relations
 from django_partstream.bulk.outcome import Kind
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.verb import Verb
 from tests.app.models import Account, Article, Contract, Person, Tag, Transaction
 from tests.app.serializers import (
@@ -64,7 +64,7 @@ def tags_of(slug: str) -> set[str]:
 
 def test_links_are_sets() -> None:
     a, b, c = (Tag.objects.create(name=name) for name in "abc")
-    upsert = Upsert(target(ArticleSerializer), unique_fields=["slug"])
+    upsert = Write(target(ArticleSerializer), unique_fields=["slug"])
     assert upsert.mode == "batch"
 
     assert run(
@@ -145,7 +145,7 @@ def test_links_come_out_as_row_by_row(
         return Article.objects.values_list("slug", "title")
 
     def batched() -> Any:
-        upsert = Upsert(target(serializer_class), unique_fields=["slug"])
+        upsert = Write(target(serializer_class), unique_fields=["slug"])
         assert upsert.mode == "batch"
 
         return together(upsert, rows, size)
@@ -212,7 +212,7 @@ def test_queries_do_not_grow_with_the_rows(
     monkeypatch.setattr(judge.Judge, "judge", lambda _, row: looked.append(row))
 
     def queries(rows: list[dict[str, Any]], expected: Kind) -> int:
-        upsert = Upsert(target(serializer_class), unique_fields=[key])
+        upsert = Write(target(serializer_class), unique_fields=[key])
         assert upsert.mode == "batch"
 
         with CaptureQueriesContext(connection) as context:
@@ -243,7 +243,7 @@ def test_bad_links_are_drfs_errors_and_take_no_query_each() -> None:
     account = Account.objects.create(name="a")
 
     def queries(serializer_class: Any, *rows: Any) -> tuple[int, Any]:
-        operation = Upsert(target(serializer_class), verb=Verb.CREATE)
+        operation = Write(target(serializer_class), verb=Verb.CREATE)
 
         with CaptureQueriesContext(connection) as context:
             said = run(operation, *rows)
@@ -321,7 +321,7 @@ def with_account(field: Any, **more: Any) -> Any:
 def test_a_queryset_of_the_request_is_built_once_for_a_batch() -> None:
     ours = Account.objects.create(name="a")
     theirs = Account.objects.create(name="b", tenant="theirs")
-    operation = Upsert(target(with_account(Counted)), verb=Verb.CREATE)
+    operation = Write(target(with_account(Counted)), verb=Verb.CREATE)
     rows = [{"number": f"{n}", "year": n, "account": ours.pk} for n in range(20)]
 
     Counted.asked = 0
@@ -333,7 +333,7 @@ def test_a_queryset_of_the_request_is_built_once_for_a_batch() -> None:
 
 def test_a_queryset_of_the_row_is_that_of_the_row() -> None:
     ours = Account.objects.create(name="C1")
-    operation = Upsert(target(with_account(OfTheRow)), verb=Verb.CREATE)
+    operation = Write(target(with_account(OfTheRow)), verb=Verb.CREATE)
 
     assert run(
         operation,
@@ -350,7 +350,7 @@ def test_a_queryset_of_what_a_hook_has_seen_is_that_of_the_row() -> None:
 
     ours = Account.objects.create(name="C1")
     serializer_class = with_account(OfTheContext, validate_number=validate_number)
-    operation = Upsert(target(serializer_class), verb=Verb.CREATE)
+    operation = Write(target(serializer_class), verb=Verb.CREATE)
 
     assert run(
         operation,
@@ -361,7 +361,7 @@ def test_a_queryset_of_what_a_hook_has_seen_is_that_of_the_row() -> None:
 
 
 def reason(serializer_class: Any, **given_by_view: Any) -> str:
-    return Upsert(target(serializer_class, **given_by_view), verb=Verb.CREATE).reason
+    return Write(target(serializer_class, **given_by_view), verb=Verb.CREATE).reason
 
 
 def test_what_more_than_stores_links_is_done_row_by_row(
@@ -380,7 +380,7 @@ def test_what_more_than_stores_links_is_done_row_by_row(
         assert reason(ArticleSerializer) == (
             "on_change receives m2m_changed of Article.tags"
         )
-        skipping = Upsert(
+        skipping = Write(
             target(ArticleSerializer, side_effects="skip"), verb=Verb.CREATE
         )
         assert skipping.mode == "batch"
@@ -397,14 +397,14 @@ def on_change(**_: Any) -> None:
 
 def test_friends_are_friends_of_each_other() -> None:
     ann = Person.objects.create(name="ann")
-    operation = Upsert(target(PersonSerializer), verb=Verb.CREATE)
+    operation = Write(target(PersonSerializer), verb=Verb.CREATE)
 
     assert run(operation, {"name": "bob", "friends": [ann.pk]}) == [Kind.CREATED]
     assert [person.name for person in ann.friends.all()] == ["bob"]
 
 
 def test_writable_nested_serializers_write_as_they_say() -> None:
-    operation = Upsert(target(WritableArticleSerializer), unique_fields=["slug"])
+    operation = Write(target(WritableArticleSerializer), unique_fields=["slug"])
 
     assert (operation.mode, operation.reason) == (
         "rows",
@@ -439,7 +439,7 @@ def test_what_is_linked_vanishes_between_look_up_and_write() -> None:
 
         return execute(sql, params, many, context)
 
-    operation = Upsert(target(ArticleSerializer), verb=Verb.CREATE)
+    operation = Write(target(ArticleSerializer), verb=Verb.CREATE)
 
     with connection.execute_wrapper(vanish):
         said = run(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from django_partstream.bulk import together
 from django_partstream.bulk.outcome import Kind
-from django_partstream.bulk.pipeline import Mode, Upsert
+from django_partstream.bulk.pipeline import Mode, Write
 from django_partstream.bulk.verb import Verb
 from tests.app.models import Account, Contract, Event, Product
 from tests.app.serializers import (
@@ -45,7 +45,7 @@ def contracts() -> list[Any]:
     ]
 
 
-def queries_of(upsert: Upsert, rows: list[dict[str, Any]]) -> tuple[list[Any], int]:
+def queries_of(upsert: Write, rows: list[dict[str, Any]]) -> tuple[list[Any], int]:
     with CaptureQueriesContext(connection) as queries, transaction.atomic():
         outcomes = upsert.run(rows_of(*rows))
 
@@ -54,7 +54,7 @@ def queries_of(upsert: Upsert, rows: list[dict[str, Any]]) -> tuple[list[Any], i
 
 def test_an_upsert_of_one_key_many_times_takes_no_more_queries_than_of_many() -> None:
     Contract.objects.create(number="OLD", year=1)
-    upsert = Upsert(target(ContractSerializer), unique_fields=["number"])
+    upsert = Write(target(ContractSerializer), unique_fields=["number"])
     queries_of(upsert, [{"number": "first", "year": 1}])
 
     _, clean = queries_of(
@@ -83,7 +83,7 @@ def test_an_upsert_of_one_key_many_times_takes_no_more_queries_than_of_many() ->
 
 def test_a_change_and_its_undoing_are_two_updates() -> None:
     old = Contract.objects.create(number="OLD", year=1)
-    upsert = Upsert(target(ContractSerializer), verb=Verb.UPDATE)
+    upsert = Write(target(ContractSerializer), verb=Verb.UPDATE)
 
     kinds, _ = queries_of(
         upsert, [{"id": old.pk, "year": year} for year in (2, 1, 1, 2, 1)]
@@ -98,7 +98,7 @@ def test_a_change_and_its_undoing_are_two_updates() -> None:
 def test_of_new_rows_the_first_valid_one_gets_the_key_and_others_drfs_own_error() -> (
     None
 ):
-    upsert = Upsert(target(ContractSerializer), verb=Verb.CREATE)
+    upsert = Write(target(ContractSerializer), verb=Verb.CREATE)
     rows: list[dict[str, Any]] = [
         {"number": f"C{n}", "year": n, "amount": "1.00"} for n in range(40)
     ]
@@ -170,7 +170,7 @@ def test_repeated_keys_come_out_as_one_by_one(
             Product.objects.create(code="B", serial=3, shelf="x", slot=3)
             Event.objects.create(name="B")
             names = [key] if verb is not Verb.CREATE else []
-            upsert = Upsert(target(serializer_class), verb=verb, unique_fields=names)
+            upsert = Write(target(serializer_class), verb=verb, unique_fields=names)
             upsert.mode = mode
             numbered = rows_of(*rows)
             outcomes = [
@@ -207,9 +207,9 @@ def test_they_are_seen_to_together(monkeypatch: pytest.MonkeyPatch) -> None:
         return ran[-1]
 
     monkeypatch.setattr(together.Together, "run", noted)
-    upsert = Upsert(target(ContractSerializer), unique_fields=["number"])
+    upsert = Write(target(ContractSerializer), unique_fields=["number"])
     queries_of(upsert, [{"number": "A", "year": year} for year in range(5)])
-    create = Upsert(target(ContractSerializer), verb=Verb.CREATE)
+    create = Write(target(ContractSerializer), verb=Verb.CREATE)
     queries_of(create, [{"number": "B", "year": year} for year in range(5)])
 
     assert None not in ran

@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from django_partstream.bulk.deletion import Delete
 from django_partstream.bulk.outcome import Kind
-from django_partstream.bulk.pipeline import Upsert
+from django_partstream.bulk.pipeline import Write
 from django_partstream.bulk.verb import Verb
 from django_partstream.signals import bulk_written
 from tests.app.models import Product, Shouted
@@ -38,7 +38,7 @@ def on_save(**_: Any) -> None:
 
 
 def test_by_default_whatever_saving_does_is_done() -> None:
-    operation = Upsert(target(ShoutedSerializer), verb=Verb.CREATE)
+    operation = Write(target(ShoutedSerializer), verb=Verb.CREATE)
 
     assert (operation.mode, operation.reason) == (
         "rows",
@@ -50,7 +50,7 @@ def test_by_default_whatever_saving_does_is_done() -> None:
 
 def test_a_view_may_do_without() -> None:
     world = target(ShoutedSerializer, side_effects="skip")
-    operation = Upsert(world, verb=Verb.CREATE)
+    operation = Write(world, verb=Verb.CREATE)
 
     assert operation.mode == "batch"
     assert run(operation, {"name": "a"}) == [Kind.CREATED]
@@ -59,7 +59,7 @@ def test_a_view_may_do_without() -> None:
 
 def test_a_view_may_insist_on_rows() -> None:
     world = target(ProductSerializer, side_effects="rows")
-    operation = Upsert(world, verb=Verb.CREATE)
+    operation = Write(world, verb=Verb.CREATE)
     deletion = Delete(world)
 
     for each in (operation, deletion):
@@ -76,7 +76,7 @@ def test_hooks_are_never_left_out() -> None:
     world = target(
         ProductSerializer, side_effects="skip", perform_create=perform_create
     )
-    operation = Upsert(world, verb=Verb.CREATE)
+    operation = Write(world, verb=Verb.CREATE)
 
     assert operation.mode == "rows"
     run(operation, {"code": "A", "serial": 1})
@@ -86,9 +86,9 @@ def test_hooks_are_never_left_out() -> None:
 def test_only_the_hooks_of_the_verb_count() -> None:
     world = target(ProductSerializer, perform_create=on_save)
 
-    assert Upsert(world, verb=Verb.UPDATE).mode == "batch"
-    assert Upsert(world, verb=Verb.CREATE).mode == "rows"
-    assert Upsert(world, unique_fields=["code"]).mode == "rows"
+    assert Write(world, verb=Verb.UPDATE).mode == "batch"
+    assert Write(world, verb=Verb.CREATE).mode == "rows"
+    assert Write(world, unique_fields=["code"]).mode == "rows"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_receivers_count_unless_they_are_ignored(ignored: Any, mode: str) -> Non
         receiving(post_save, on_save, Product),
         override_settings(PARTSTREAM={"IGNORE_RECEIVERS": ignored}),
     ):
-        operation = Upsert(target(ProductSerializer), verb=Verb.CREATE)
+        operation = Write(target(ProductSerializer), verb=Verb.CREATE)
 
         assert operation.mode == mode
 
@@ -127,7 +127,7 @@ def test_one_signal_tells_of_a_batch_after_its_commit(
 
     with receiving(bulk_written, receiver, Product):
         with django_capture_on_commit_callbacks(execute=True):
-            upsert = Upsert(target(ProductSerializer), unique_fields=["code"])
+            upsert = Write(target(ProductSerializer), unique_fields=["code"])
             run(
                 upsert,
                 {"code": "A", "price": 2},
@@ -159,7 +159,7 @@ def test_a_receiver_that_fails_harms_nobody_and_a_rollback_is_not_told() -> None
         raise RuntimeError
 
     with receiving(bulk_written, receiver, Product):
-        upsert = Upsert(target(ProductSerializer), unique_fields=["code"])
+        upsert = Write(target(ProductSerializer), unique_fields=["code"])
         run(upsert, {"code": "A", "serial": 1})
 
         with contextlib.suppress(ZeroDivisionError), transaction.atomic():

@@ -17,7 +17,7 @@ from rest_framework import VERSION, serializers
 
 from django_partstream.bulk.deletion import Delete
 from django_partstream.bulk.outcome import Kind
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.verb import Verb
 from tests.app.models import Account, Article, Contract, Parcel, Product, Seat, Tag
 from tests.app.serializers import (
@@ -37,7 +37,7 @@ needs_postgresql = pytest.mark.skipif(
 
 
 def test_what_the_database_makes_is_left_to_it() -> None:
-    upsert = Upsert(target(ParcelSerializer), unique_fields=["code"])
+    upsert = Write(target(ParcelSerializer), unique_fields=["code"])
     assert upsert.mode == "batch"
 
     assert run(
@@ -53,7 +53,7 @@ def test_what_the_database_makes_is_left_to_it() -> None:
 
 
 def test_nulls_of_a_key_are_distinct_unless_the_constraint_says_otherwise() -> None:
-    products = Upsert(target(ProductSerializer), unique_fields=["shelf", "slot"])
+    products = Write(target(ProductSerializer), unique_fields=["shelf", "slot"])
 
     assert run(
         products,
@@ -63,7 +63,7 @@ def test_nulls_of_a_key_are_distinct_unless_the_constraint_says_otherwise() -> N
 
     seats = [{"hall": "x", "number": None, "guest": name} for name in "ab"]
     is_known = connection.features.supports_nulls_distinct_unique_constraints
-    said = run(Upsert(target(SeatSerializer), verb=Verb.CREATE), *seats)
+    said = run(Write(target(SeatSerializer), verb=Verb.CREATE), *seats)
 
     if is_known or VERSION >= "3.18":
         assert said == [Kind.CREATED, [("", "unique")]]
@@ -82,10 +82,10 @@ SEATS: list[dict[str, Any]] = [
 def test_nulls_that_are_not_distinct_are_matched(side_effects: Any, text: bool) -> None:
     """On databases, too, that do not know of it: the model says so."""
 
-    def seats(verb: Verb = Verb.UPSERT) -> Upsert:
+    def seats(verb: Verb = Verb.UPSERT) -> Write:
         world = target(SeatSerializer, side_effects=side_effects, text=text)
 
-        return Upsert(world, verb=verb, unique_fields=["hall", "number"])
+        return Write(world, verb=verb, unique_fields=["hall", "number"])
 
     def cells(seat: dict[str, Any], **changes: Any) -> dict[str, Any]:
         row = {**seat, **changes}
@@ -138,7 +138,7 @@ def test_a_null_key_of_another_world_is_a_conflict_where_it_is_unique() -> None:
     seats = target(SeatSerializer)
     ours = dataclasses.replace(seats, queryset=Seat.objects.exclude(guest="theirs"))
 
-    said = run(Upsert(ours, unique_fields=["hall", "number"]), *SEATS)
+    said = run(Write(ours, unique_fields=["hall", "number"]), *SEATS)
 
     assert said == [[("", "conflict")], *[Kind.CREATED] * 3]
     assert Seat.objects.filter(guest="theirs").count() == 1
@@ -151,7 +151,7 @@ def test_documents_that_nobody_could_be_answered_with_are_refused(
     world = target(ParcelSerializer, side_effects=side_effects)
 
     assert run(
-        Upsert(world, verb=Verb.CREATE),
+        Write(world, verb=Verb.CREATE),
         {"code": "a", "width": 1, "labels": ["\ud83d\ude00"]},
         {"code": "b", "width": 1, "labels": [{"\ud800": 1}]},
         {"code": "c", "width": 1, "labels": ["\\ud800"]},
@@ -204,7 +204,7 @@ def test_partitioned_tables_are_tables() -> None:
     with connection.cursor() as cursor:
         cursor.execute(PARTITIONED)
 
-    upsert = Upsert(target(MeasurementSerializer), unique_fields=["sensor", "day"])
+    upsert = Write(target(MeasurementSerializer), unique_fields=["sensor", "day"])
     assert upsert.mode == "batch"
 
     assert run(
@@ -223,7 +223,7 @@ def test_partitioned_tables_are_tables() -> None:
     ) == [Kind.UNCHANGED, Kind.CREATED, Kind.UPDATED]
 
     moved = Measurement._default_manager.get(sensor="a", day="2024-01-05")
-    update = Upsert(target(MeasurementSerializer), verb=Verb.UPDATE)
+    update = Write(target(MeasurementSerializer), verb=Verb.UPDATE)
     assert run(update, {"id": moved.pk, "day": "2024-02-06"}) == [Kind.UPDATED]
     assert run(
         Delete(target(MeasurementSerializer)),
@@ -257,7 +257,7 @@ def test_arrays_and_documents_are_columns() -> None:
     with connection.schema_editor() as editor:
         editor.create_model(Box)
 
-    upsert = Upsert(target(BoxSerializer), unique_fields=["name"])
+    upsert = Write(target(BoxSerializer), unique_fields=["name"])
     assert upsert.mode == "batch"
 
     assert run(
@@ -337,19 +337,19 @@ def test_routers_are_obeyed(other: str) -> None:
             {"number": "C1", "year": 3},
         ]
         world = routed(ContractSerializer)
-        said = run_on(other, Upsert(world, verb=Verb.CREATE), *rows)
+        said = run_on(other, Write(world, verb=Verb.CREATE), *rows)
         # The replica does not know of the first row; who writes does.
         assert said == [
             Kind.CREATED,
             [("/account", "does_not_exist")],
             [("/number", "unique")],
         ]
-        upsert = Upsert(world, unique_fields=["number"])
+        upsert = Write(world, unique_fields=["number"])
         assert run_on(other, upsert, {"number": "C1", "year": 3}, rows[0]) == [
             Kind.UPDATED,
             Kind.UPDATED,
         ]
-        articles = Upsert(routed(ArticleSerializer), unique_fields=["slug"])
+        articles = Write(routed(ArticleSerializer), unique_fields=["slug"])
         assert articles.mode == "batch"
         article = {"slug": "a", "title": "A", "tags": [tag.pk]}
         assert run_on(other, articles, article) == [Kind.CREATED]
@@ -378,15 +378,15 @@ def test_rows_that_would_be_saved_elsewhere_are_refused(other: str) -> None:
     world = routed(ContractSerializer, side_effects="rows")
 
     with pytest.raises(ImproperlyConfigured) as refused:
-        Upsert(world, verb=Verb.CREATE)
+        Write(world, verb=Verb.CREATE)
 
     assert str(refused.value) == (
         "Rows of Contract are written one by one (bulk_side_effects is 'rows'), and "
         "serializer.save() would create them in 'default', but the view's queryset is "
         "of 'other'. Let a database router say db_for_write, or write together."
     )
-    assert Upsert(world, verb=Verb.UPDATE).mode == "rows"
-    assert Upsert(routed(ContractSerializer), verb=Verb.CREATE).mode == "batch"
+    assert Write(world, verb=Verb.UPDATE).mode == "rows"
+    assert Write(routed(ContractSerializer), verb=Verb.CREATE).mode == "batch"
 
 
 @contextlib.contextmanager
@@ -413,14 +413,14 @@ def test_one_bad_row_is_found_by_halving(verb: Verb, place: int) -> None:
     world = target(ProductSerializer)
 
     if verb is Verb.UPDATE:
-        run(Upsert(world, verb=Verb.CREATE), *rows)
+        run(Write(world, verb=Verb.CREATE), *rows)
         pks = dict(Product.objects.values_list("code", "pk"))
         rows = [{"id": pks[f"{i}"], "price": 2} for i in range(n)]
 
     rows[place]["price"] = -1
 
     with counting("INSERT", "UPDATE") as statements:
-        said = run(Upsert(world, verb=verb), *rows)
+        said = run(Write(world, verb=verb), *rows)
 
     assert [i for i, each in enumerate(said) if isinstance(each, list)] == [place]
     assert said[place] == [("", "invalid")]
@@ -446,7 +446,7 @@ def test_what_is_referred_to_vanishes_between_look_up_and_write() -> None:
         return execute(sql, params, many, context)
 
     with counting("INSERT") as statements, connection.execute_wrapper(vanish):
-        operation = Upsert(target(ContractSerializer), verb=Verb.CREATE)
+        operation = Write(target(ContractSerializer), verb=Verb.CREATE)
 
         with transaction.atomic():
             outcomes = operation.run(rows_of(*rows))

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from django_partstream.bulk.outcome import Kind, Outcome
-from django_partstream.bulk.pipeline import Target, Upsert
+from django_partstream.bulk.pipeline import Target, Write
 from django_partstream.bulk.rows import Row
 from django_partstream.errors import ColumnsError, UniqueFieldsError
 from tests.app.models import (
@@ -52,7 +52,7 @@ def make(
     context: dict[str, Any] | None = None,
     update_fields: list[str] | None = None,
     **options: Any,
-) -> Upsert:
+) -> Write:
     if queryset is None:
         queryset = serializer_class.Meta.model._default_manager.all()
 
@@ -61,10 +61,10 @@ def make(
 
     target = Target(get_serializer=get_serializer, queryset=queryset, **options)
 
-    return Upsert(target, unique_fields=unique_fields, update_fields=update_fields)
+    return Write(target, unique_fields=unique_fields, update_fields=update_fields)
 
 
-def run(upsert: Upsert, *rows: Any) -> list[Outcome]:
+def run(upsert: Write, *rows: Any) -> list[Outcome]:
     with transaction.atomic():
         return [
             *upsert.run(

@@ -15,7 +15,7 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 from django_partstream.bulk.deletion import Delete
 from django_partstream.bulk.operation import operation_on
 from django_partstream.bulk.outcome import Kind, RowError
-from django_partstream.bulk.pipeline import Upsert
+from django_partstream.bulk.pipeline import Write
 from django_partstream.bulk.row import Row
 from django_partstream.bulk.verb import Verb
 from django_partstream.errors import UniqueFieldsError
@@ -150,7 +150,7 @@ def test_many_rows_have_the_outcome_of_one_after_the_other(
     rows: list[dict[str, Any]], size: int, verb: Verb
 ) -> None:
     def ours() -> list[Said]:
-        operation = Upsert(target(ProductSerializer), verb=verb)
+        operation = Write(target(ProductSerializer), verb=verb)
         assert operation.mode == "batch"
 
         return together(operation, rows, size)
@@ -184,8 +184,8 @@ def test_how_many_rows_come_together_does_not_show(
 
 def test_what_an_update_does_not_say_stays_and_a_replacement_must_say() -> None:
     contract = Contract.objects.create(number="C1", year=1, amount="5.00")
-    update = Upsert(target(ContractSerializer), verb=Verb.UPDATE)
-    replace = Upsert(target(ContractSerializer), verb=Verb.REPLACE)
+    update = Write(target(ContractSerializer), verb=Verb.UPDATE)
+    replace = Write(target(ContractSerializer), verb=Verb.REPLACE)
 
     assert run(update, {"id": contract.pk, "year": 2}) == [Kind.UPDATED]
     assert run(replace, {"id": contract.pk, "year": 3}) == [[("/number", "required")]]
@@ -195,7 +195,7 @@ def test_what_an_update_does_not_say_stays_and_a_replacement_must_say() -> None:
 
 def test_put_by_key_replaces_what_is_there_and_creates_the_rest() -> None:
     Contract.objects.create(number="C1", year=1)
-    put = Upsert(target(ContractSerializer), verb=Verb.PUT, unique_fields=["number"])
+    put = Write(target(ContractSerializer), verb=Verb.PUT, unique_fields=["number"])
 
     assert run(
         put, {"number": "C1"}, {"number": "C1", "year": 2}, {"number": "C2", "year": 3}
@@ -211,7 +211,7 @@ def test_rows_outside_the_queryset_are_not_found() -> None:
     missing = [[("/id", "does_not_exist")]]
 
     for verb in (Verb.UPDATE, Verb.REPLACE):
-        operation = Upsert(world, verb=verb)
+        operation = Write(world, verb=verb)
         data = {"code": "C", "serial": 3, "price": 9}
         assert run(operation, {"id": theirs.pk, **data}) == missing
 
@@ -223,7 +223,7 @@ def test_rows_outside_the_queryset_are_not_found() -> None:
 
 def test_a_key_that_is_written_is_found_by_it_too() -> None:
     Country.objects.create(iso="de", name="?")
-    update = Upsert(target(CountrySerializer), verb=Verb.UPDATE)
+    update = Write(target(CountrySerializer), verb=Verb.UPDATE)
 
     assert run(update, {"iso": "de", "name": "Germany"}, {"iso": "fr"}) == [
         Kind.UPDATED,
@@ -249,7 +249,7 @@ def test_queries_do_not_grow_with_the_rows(verb: Verb) -> None:
                 zip(contracts, accounts, strict=True)
             )
         ]
-        operation = Upsert(target(ContractSerializer), verb=verb)
+        operation = Write(target(ContractSerializer), verb=verb)
 
         with CaptureQueriesContext(
             connection,
@@ -268,7 +268,7 @@ def test_queries_do_not_grow_with_the_rows(verb: Verb) -> None:
 
 def test_row_by_row_it_is_the_same() -> None:
     stored = Shouted.objects.create(name="a")
-    update = Upsert(target(ShoutedSerializer), verb=Verb.UPDATE)
+    update = Write(target(ShoutedSerializer), verb=Verb.UPDATE)
     assert update.mode == "rows"
 
     assert run(update, {"id": stored.pk, "name": "b"}, {"name": "c"}, {"id": 0}) == [

@@ -10,7 +10,7 @@ from django.db import connections
 from django.test import Client
 
 from django_partstream.bulk.csv_blocks import CSVReader
-from django_partstream.bulk.pipeline import Upsert
+from django_partstream.bulk.pipeline import Write
 from django_partstream.jobs.ahead import Ahead
 from django_partstream.jobs.execute import SliceEnd
 from django_partstream.models import Job, State
@@ -91,16 +91,16 @@ def test_rows_are_read_beside_the_writing_without_a_connection(
     client: Client, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[bool, int, bool]] = []
-    real = Upsert.read_ahead
+    real = Write.read_ahead
 
-    def read_ahead(self: Upsert, rows: Any) -> None:
+    def read_ahead(self: Write, rows: Any) -> None:
         name = threading.current_thread().name
         real(self, rows)
         used = bool(connections.all(initialized_only=True))
         read.append((name == HERE, len(rows), used))
 
     job = submit(client)
-    monkeypatch.setattr(Upsert, "read_ahead", read_ahead)
+    monkeypatch.setattr(Write, "read_ahead", read_ahead)
 
     assert run(job) is SliceEnd.FINISHED
 
@@ -139,14 +139,14 @@ def test_process_that_serves_reads_in_the_same_thread(
 ) -> None:
     settings.PARTSTREAM = {"BATCH_SIZE": 10, "QUEUE": "embedded"}
     read: list[str] = []
-    real = Upsert.read_ahead
+    real = Write.read_ahead
 
-    def read_ahead(self: Upsert, rows: Any) -> None:
+    def read_ahead(self: Write, rows: Any) -> None:
         read.append(threading.current_thread().name)
         real(self, rows)
 
     job = submit(client)
-    monkeypatch.setattr(Upsert, "read_ahead", read_ahead)
+    monkeypatch.setattr(Write, "read_ahead", read_ahead)
 
     assert run(job) is SliceEnd.FINISHED
     assert read == [HERE] * (ROWS // 10)

@@ -120,7 +120,7 @@ class Delete:
         pass
 
     def run(self, rows: Sequence[Row]) -> Outcomes:
-        """One outcome for each row, in order; see `Upsert.run`."""
+        """One outcome for each row, in order; see `Write.run`."""
         using = self._target.using
 
         if not connections[using].in_atomic_block:

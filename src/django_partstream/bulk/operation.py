@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from .deletion import Delete
-from .pipeline import Upsert
+from .pipeline import Write
 from .verb import Verb
 
 if TYPE_CHECKING:
@@ -69,6 +69,6 @@ def operation_on(
     if verb is Verb.DELETE:
         return Delete(target, unique_fields=unique_fields)
 
-    return Upsert(
+    return Write(
         target, verb=verb, unique_fields=unique_fields, update_fields=update_fields
     )

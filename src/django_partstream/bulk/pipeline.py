@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
     from .row import Row
 
-__all__ = ("Mode", "Target", "Upsert", "csv_columns", "tell")
+__all__ = ("Mode", "Target", "Write", "csv_columns", "tell")
 
 Mode = Literal["batch", "rows"]
 
@@ -64,7 +64,7 @@ def csv_columns(serializer: Serializer[Any]) -> tuple[tuple[str, ...], tuple[str
     )
 
 
-class Upsert:
+class Write:
     """Creates rows, or changes stored ones, as its verb says.
 
     A row of the target's queryset that has the same values in `unique_fields` (the
@@ -167,7 +167,7 @@ class Upsert:
 
         if not connections[using].in_atomic_block:
             raise TransactionManagementError(
-                "Upsert.run() must be called inside "
+                "Write.run() must be called inside "
                 f"transaction.atomic(using={using!r})."
             )
 

@@ -52,7 +52,7 @@ def check_atomic_requests(**_: Any) -> list[CheckMessage]:
 
 
 def check_persistent_connections(**_: Any) -> list[CheckMessage]:
-    """Under ASGI a request's thread is gone after it, and its connection is not."""
+    """Under ASGI threads of requests come and go; their connections do not go."""
     aliases = _aliases_with("CONN_MAX_AGE")
 
     if conf.problems() or not aliases or not project.serves_asgi():
@@ -60,8 +60,8 @@ def check_persistent_connections(**_: Any) -> list[CheckMessage]:
 
     return [
         Warning(
-            f"CONN_MAX_AGE is set for {_names(aliases)}. Under ASGI every request has "
-            "a thread of its own, whose connection stays open and is not used again.",
+            f"CONN_MAX_AGE is set for {_names(aliases)}. Under ASGI the threads of "
+            "requests come and go, and their connections stay open without them.",
             hint='Set CONN_MAX_AGE = 0; on PostgreSQL, OPTIONS = {"pool": '
             f'{{"max_size": {_needed()}}}}} keeps connections.',
             id="partstream.W002",
