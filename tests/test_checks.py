@@ -291,8 +291,8 @@ def test_persistent_connections_under_asgi(settings, progressive, shop, age):
     assert found() == [
         said(
             "partstream.W002",
-            "CONN_MAX_AGE is set for 'shop'. Under ASGI every request has a thread of "
-            "its own, whose connection stays open and is not used again.",
+            "CONN_MAX_AGE is set for 'shop'. Under ASGI the threads of requests come "
+            "and go, and their connections stay open without them.",
             'Set CONN_MAX_AGE = 0; on PostgreSQL, OPTIONS = {"pool": {"max_size": 9}} '
             "keeps connections.",
         )
