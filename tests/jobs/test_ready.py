@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 from django.test import Client
 
 from django_partstream.bulk.together import Together
@@ -25,6 +26,8 @@ ROWS = 60
 #: All blocks are one commit.
 TOGETHER = Pace(commit=60)
 HEADER = "number;year;amount;account"
+#: Of texts, MariaDB must be asked which are equal.
+MAKES_READY = connection.vendor != "mysql"
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -94,7 +97,7 @@ def test_blocks_are_written_as_they_were_made_ready(
     assert run(job, pace=TOGETHER) is SliceEnd.FINISHED
 
     # Of the first two blocks, nobody knew what they would refer to.
-    assert ready[-4:] == [True] * 4
+    assert ready[-4:] == [MAKES_READY] * 4
     stored = Contract.objects.order_by("pk").values_list(
         "number", "year", "amount", "account"
     )
@@ -157,7 +160,7 @@ def test_what_comes_of_them_is_what_comes_of_others(
         Contract.objects.all().delete()
 
         if makes_ready:
-            assert any(ready)
+            assert any(ready) is MAKES_READY
 
     assert came[0] == came[1]
 
