@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -329,6 +330,43 @@ def test_a_queryset_of_the_request_is_built_once_for_a_batch() -> None:
 
     assert said == [*([Kind.CREATED] * 20), [("/account", "does_not_exist")]]
     assert Counted.asked == 1
+
+
+def test_what_was_found_is_looked_up_again_with_the_first_rows_of_a_transaction() -> (
+    None
+):
+    ann, bob, eve = (Account.objects.create(name=name) for name in ("a", "b", "e"))
+    field = functools.partial(
+        serializers.PrimaryKeyRelatedField, queryset=Account.objects.all()
+    )
+    operation = Write(target(with_account(field)), verb=Verb.CREATE)
+
+    def looked_up(*accounts: Account) -> int:
+        rows = [
+            {"number": f"{Contract.objects.count()}-{n}", "year": n, "account": a.pk}
+            for n, a in enumerate(accounts)
+        ]
+
+        with CaptureQueriesContext(connection) as queries:
+            run(operation, *rows)
+
+        return sum(
+            one["sql"].startswith("SELECT") and "app_account" in one["sql"]
+            for one in queries
+        )
+
+    operation.begin()
+    assert [looked_up(ann, bob), looked_up(eve), looked_up(ann, eve)] == [1, 1, 0]
+    operation.begin()
+    assert [looked_up(ann), looked_up(bob, eve)] == [1, 0]
+    operation.begin()
+    Account.objects.filter(pk=eve.pk).delete()
+    [_, said] = run(
+        operation,
+        {"number": "x", "year": 1, "account": ann.pk},
+        {"number": "y", "year": 1, "account": eve.pk},
+    )
+    assert said == [("/account", "does_not_exist")]
 
 
 def test_a_queryset_of_the_row_is_that_of_the_row() -> None:

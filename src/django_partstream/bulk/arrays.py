@@ -8,7 +8,6 @@ import functools
 import re
 import struct
 import uuid
-import zoneinfo
 from decimal import Decimal
 from itertools import chain, repeat
 from types import NoneType
@@ -56,11 +55,12 @@ TYPES: dict[str, tuple[str, type]] = {
 INTEGERS = {"int2": (2, "ih"), "int4": (4, "ii"), "int8": (8, "iq")}
 
 
-#: Equal values of these are the same, moments only in UTC. Not so 1.0 and 1.00.
-REPEATABLE = frozenset({bool, datetime.date, datetime.datetime, str, uuid.UUID})
+#: Equal values of these are the same. Not so 1.0 and 1.00.
+REPEATABLE = frozenset({bool, datetime.date, str, uuid.UUID})
 
-
-UTC = frozenset({datetime.UTC, zoneinfo.ZoneInfo("UTC")})
+#: From when on, and in what, PostgreSQL counts time.
+EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 class _Packed:
@@ -131,13 +131,17 @@ def array(given: Values, connection: BaseDatabaseWrapper) -> Any:
             # The database says what is wrong.
             return given
 
+    if wanted is datetime.datetime:
+        try:
+            return _Packed(head + _moments(given, has_null=NoneType in kinds))
+        except TypeError:
+            # One without a zone.
+            return given
+
     return _Packed(head + _body(given, wanted, has_null=NoneType in kinds))
 
 
 def _is_packable(values: Sequence[Any], kind: type) -> bool:
-    if kind is datetime.datetime:
-        return all(value is None or value.tzinfo is not None for value in values)
-
     # Neither encoded nor stored: what is to be said of it is said elsewhere.
     return kind is not str or "\0" not in "".join(filter(None, values))
 
@@ -156,9 +160,29 @@ def _integers(name: str, values: Sequence[Any], *, has_null: bool) -> bytes:
     return b"".join(map({None: NULL, **made}.__getitem__, values))
 
 
+def _moments(values: Sequence[Any], *, has_null: bool) -> bytes:
+    # What was read of equal cells is one object.
+    some = dict(zip(map(id, values), values, strict=True))
+    found = [
+        None if value is None else (value - EPOCH) // MICROSECOND
+        for value in some.values()
+    ]
+
+    if len(some) == len(values):
+        return _integers("int8", found, has_null=has_null)
+
+    pack = struct.Struct("!iq").pack
+    made = {
+        place: NULL if value is None else pack(8, value)
+        for place, value in zip(some, found, strict=True)
+    }
+
+    return b"".join(map(made.__getitem__, map(id, values)))
+
+
 def _body(values: Sequence[Any], kind: type, *, has_null: bool) -> bytes:
     dump: Any = str.encode if kind is str else _dump(kind)
-    distinct = {*values} - {None} if _is_repeatable(values, kind) else ()
+    distinct = {*values} - {None} if kind in REPEATABLE else ()
 
     if distinct and len(distinct) <= len(values) // 2:
         made = {value: dump(value) for value in distinct}
@@ -180,19 +204,9 @@ def _body(values: Sequence[Any], kind: type, *, has_null: bool) -> bytes:
     return b"".join(chain.from_iterable(zip(heads, parts, strict=True)))
 
 
-def _is_repeatable(values: Sequence[Any], kind: type) -> bool:
-    """Whether equal values are the same to the database."""
-    # In a zone whose clocks are put back, two moments are equal that are not the same.
-    return kind in REPEATABLE and (
-        kind is not datetime.datetime
-        or {None if v is None else v.tzinfo for v in values} <= {None, *UTC}
-    )
-
-
 EXAMPLES: dict[type, Any] = {
     bool: True,
     datetime.date: datetime.date.min,
-    datetime.datetime: datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC),
     float: 0.0,
     Decimal: Decimal(),
     uuid.UUID: uuid.UUID(int=0),

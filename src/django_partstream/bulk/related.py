@@ -19,7 +19,7 @@ from .matching import Finder, Found, instances
 from .relating import SCALARS, UNREADABLE, relating_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from django.db.models import Model
     from rest_framework.serializers import Serializer
@@ -49,9 +49,14 @@ class Relations:
         #: What was loaded before in this transaction; None where nobody says when one
         #: begins.
         self._before: dict[str, _Related] | None = None
+        #: What was asked for before that, by field: it is likely to come again.
+        self._likely: dict[str, set[Any]] = {}
 
     def begin(self) -> None:
-        """Look up everything anew; from here on, what was found is kept."""
+        """Look up everything anew, what was found before with the first rows; from here
+        on, what was found is kept."""
+        found = {**(self._before or {}), **self._loaded}
+        self._likely = {name: related.keys() for name, related in found.items()}
         self._loaded, self._before = {}, {}
 
     def attach(self, serializer: Serializer[Any]) -> None:
@@ -136,7 +141,9 @@ class Relations:
 
         with self._watch.watching():
             related.load(
-                relating.given(rows, cells), (self._before or {}).get(relating.name)
+                relating.given(rows, cells),
+                (self._before or {}).get(relating.name),
+                self._likely.pop(relating.name, ()),
             )
 
         # Its filter reads the table that is being written: what it lets through may
@@ -230,9 +237,20 @@ class _Related:
         self._objects: dict[Any, Model] = {}
         self._absent: set[Any] = set()
 
-    def load(self, values: Iterator[Any], before: _Related | None = None) -> None:
-        """Look up what is not among the objects of `before`, if it looked there."""
+    def keys(self) -> set[Any]:
+        """Of the objects, if they are not too many."""
+        return {*self._objects} if len(self._objects) <= MAX_KEPT else set()
+
+    def load(
+        self,
+        values: Iterator[Any],
+        before: _Related | None = None,
+        likely: Iterable[Any] = (),
+    ) -> None:
+        """Look up what is not among the objects of `before`, if it looked there; and
+        the `likely` keys."""
         keys = {(key,) for value in values if (key := self._key(value)) is not empty}
+        keys.update((key,) for key in likely)
         known = self._known(before)
         left = {key for key in keys if key[0] not in known}
         finder = Finder(self.queryset, (self._column,), instances)
