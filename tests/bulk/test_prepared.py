@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+import zoneinfo
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from django_partstream.bulk.arrays import array, values_of
 from django_partstream.bulk.columns import column_of
 from django_partstream.bulk.prepared import prepared
 from tests.app.models import Contract, Country, Sample, Transaction
@@ -69,3 +71,43 @@ def test_what_django_refuses_is_refused() -> None:
 
     with pytest.raises(Exception, match="must be a decimal number"):
         prepared(column, [Decimal(1), Decimal("NaN")], connection)
+
+
+FOLDED = datetime.datetime(
+    2024, 10, 27, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")
+)
+PACKED: list[tuple[Any, str, list[Any]]] = [
+    (Contract, "amount", [Decimal("1.50"), Decimal("-0.00"), None]),
+    (Sample, "is_on", [True, False, True, True]),
+    (Sample, "day", [datetime.date(2024, 2, 29), None, datetime.date.max]),
+    (Sample, "token", [uuid.UUID(int=7)] * 3),
+    (Transaction, "datetime", [MOMENT, MOMENT.astimezone(datetime.UTC), FOLDED]),
+    (Transaction, "datetime", [FOLDED, FOLDED.replace(fold=1), FOLDED, MOMENT] * 2),
+    (Transaction, "datetime", [MOMENT, None, MOMENT, None]),
+    (
+        Transaction,
+        "datetime",
+        [
+            datetime.datetime.min.replace(tzinfo=datetime.UTC),
+            datetime.datetime.max.replace(tzinfo=datetime.UTC),
+        ],
+    ),
+]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="about its driver")
+@pytest.mark.parametrize(("model", "name", "values"), PACKED, ids=str)
+def test_a_packed_column_is_what_the_driver_makes_of_it(
+    model: Any, name: str, values: list[Any]
+) -> None:
+    from psycopg.adapt import PyFormat, Transformer
+
+    column = column_of(model, name)
+    assert column is not None
+    connection.ensure_connection()
+    given = values_of(column, values, connection)
+
+    packed = array(given, connection)
+
+    dumper = Transformer(connection.connection).get_dumper(values, PyFormat.BINARY)
+    assert packed.data == dumper.dump(values)
