@@ -1,6 +1,6 @@
 """`make bench`: measure, say what was measured, write results, plots and the page.
 
-    python -m benchmarks                    everything, a quarter of an hour or so
+    python -m benchmarks                    everything, twenty minutes or so
     python -m benchmarks --quick            less of everything, under two minutes
     python -m benchmarks --only fan-out     these alone
     python -m benchmarks --only bulk --statements
