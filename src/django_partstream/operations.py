@@ -43,7 +43,7 @@ __all__ = ("AS_A_JOB", "AT_ONCE_OR_LATER", "Way", "answer")
 ATTEMPTS = 6
 PAUSE_SECONDS = 0.05
 #: At most so many rows are one batch, whatever its size is to be: where they are locked
-#: in one order, or tried again.
+#: in one order, deleted, or tried again.
 ROWS_AT_ONCE = 10_000
 
 
@@ -81,8 +81,8 @@ class Input:
         return self.inspection.rows <= self.size
 
     def joined(self) -> Input:
-        """As one batch, whose rows are locked as they are found, where they were kept
-        one by one and are not too many."""
+        """As one batch, whose rows are locked as they are found, and whose keys are
+        asked for once, where they were kept one by one and are not too many."""
         count, kept = self.inspection.rows, self.kept
 
         if (
@@ -149,7 +149,9 @@ def answer(
                 # batch, whose order of locks is total.
                 size = max(given.size, min(inspection.rows, ROWS_AT_ONCE))
                 given = dataclasses.replace(given, size=size, kept=None)
-            elif intent.verb is not Verb.CREATE and locks_in_order(target.using):
+            elif intent.verb is Verb.DELETE or (
+                intent.verb is not Verb.CREATE and locks_in_order(target.using)
+            ):
                 given = given.joined()
 
             return answered_once(
