@@ -12,7 +12,7 @@ from django_partstream.bulk.matching import Finder, primary_keys
 from django_partstream.bulk.prepared import prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from django_partstream.bulk.columns import Column
 
@@ -189,15 +189,15 @@ class PortableWriter:
         ]
 
     def converted(
-        self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]
-    ) -> list[list[Any]]:
+        self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
         """Rows of these columns, as Python has them."""
         compiler = InsertQuery(self.model).get_compiler(using=self.using)
         expressions = [column.get_col(self.model._meta.db_table) for column in columns]
         converters = compiler.get_converters(expressions)
 
         if not converters:
-            return [list(row) for row in rows]
+            return rows
 
         return list(compiler.apply_converters(rows, converters))
 
