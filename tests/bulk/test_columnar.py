@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from django_partstream.bulk import csv_blocks
+from django_partstream.bulk import line_blocks
 from django_partstream.bulk.cells import Cells
 from django_partstream.bulk.columnar import Columnar, members
 from django_partstream.bulk.compiled.reading import ABSENT
@@ -86,7 +86,7 @@ def test_blocks_have_the_rows_errors_and_positions_of_one_by_one(
 ):
     data = text.encode()
 
-    with mock.patch.object(csv_blocks, "ODD_ROWS", odd):
+    with mock.patch.object(line_blocks, "ODD_ROWS", odd):
         found = together(data, dialect, itertools.repeat(size))
 
     expected = one_by_one(data, dialect)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "TYPES",
-    "Ready",
+    "ReadyColumn",
     "Values",
     "array",
     "binary_cursor",
@@ -93,7 +93,7 @@ class Values(list[Any]):
         self.column = column
 
 
-class Ready(list[Any]):
+class ReadyColumn(list[Any]):
     """A whole column with the parameter that stands for it."""
 
     __slots__ = ("parameter",)
@@ -245,7 +245,7 @@ def bound(
 ) -> tuple[str, list[Any]]:
     """A statement of Django's for `binary_cursor`: whole columns stay parameters, all
     else is put into it, as Django's own cursor does. (What is sent apart from a
-    statement has no type where nothing says it: in `annotate(kind=Value("x"))`, for
+    statement has no type where nothing says it: in `JSONObject(kind=Value("x"))`, for
     one.)"""
     from psycopg.sql import Literal
 

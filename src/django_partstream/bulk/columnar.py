@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, overload
 
 from .compiled.reading import ABSENT, read
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .compiled.reading import Reading
     from .ready import Ready
 
-__all__ = ("Columnar", "columnar", "members")
+__all__ = ("Columnar", "columnar", "members", "transposed")
 
 
 class Columnar(Sequence[dict[str, Any]]):
@@ -82,9 +83,20 @@ def columnar(rows: Sequence[Any]) -> Columnar | None:
     if {*map(type, rows)} != {dict} or len({*map(tuple, rows)}) != 1 or not rows[0]:
         return None
 
-    cells = map(list, zip(*map(dict.values, rows), strict=True))
+    columns = transposed(rows)
 
-    return Columnar(dict(zip(rows[0], cells, strict=True)), len(rows))
+    return None if columns is None else Columnar(columns, len(rows))
+
+
+def transposed(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]] | None:
+    """The columns of rows that have the same members; None of others."""
+    if len({*map(len, rows)}) != 1:
+        return None
+
+    try:
+        return {name: [*map(itemgetter(name), rows)] for name in rows[0]}
+    except KeyError:
+        return None
 
 
 def members(rows: Sequence[Any], name: str) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import itertools
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +15,20 @@ from .block import Block
 from .columnar import Columnar
 from .compiled.reading import ABSENT
 from .csv_rows import dialect_of, is_blank, ragged, records
-from .decoding import BLOCK_BYTES, WIDE, ByteLines, Lines, Prefixed
+from .decoding import WIDE, ByteLines, Lines, Prefixed
+from .line_blocks import MOST_BYTES, LineReader, end_of
 from .row import MAX_CELL_LENGTH, MAX_RECORD_BYTES, OWN_COLUMNS, Position, unescaped
-from .stretch import NO_ROWS, RowReader, Stretch, stretch_of
+from .stretch import RowReader, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .decoding import Readable
     from .outcome import RowError
-    from .row import Dialect
+    from .row import Dialect, Row
     from .stretch import Reader
 
 __all__ = ("CSVReader", "open_csv")
-
-#: Of lines that are read together; one record more may come.
-MOST_BYTES = 1024 * 1024
-#: From a record on that is not like others, so many are read one by one.
-ODD_ROWS = 100
 
 
 def open_csv(
@@ -65,31 +60,14 @@ def open_csv(
     return dialect, CSVReader(source, dialect, position)
 
 
-class CSVReader:
-    """Reads records in an encoding whose line ends are single bytes."""
-
-    #: Together, then one by one; each a record and two of the stream's blocks too far.
-    most_bytes: int | None = 2 * (MOST_BYTES + MAX_RECORD_BYTES + 2 * BLOCK_BYTES)
+class CSVReader(LineReader):
+    """Reads the records of a file, by columns."""
 
     def __init__(self, lines: ByteLines, dialect: Dialect, position: Position) -> None:
-        self._lines = lines
+        super().__init__(lines, dialect.encoding, position)
         self._dialect = dialect
-        #: What has been read.
-        self._at = position
-        self._is_over = False
         # The stdlib's limit is per process; somebody may have lowered it.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
-
-    def take(self, count: int) -> Stretch | None:
-        lines = self._lines.take(count, MOST_BYTES)
-        found = self._together(lines) if lines else None
-
-        if found is not None:
-            return found
-
-        self._lines.put_back(lines)
-
-        return self._one_by_one(min(count, ODD_ROWS))
 
     def pass_over(self, count: int) -> int | None:
         """Read on past so many records, or fewer, even none, and say how many they
@@ -119,7 +97,7 @@ class CSVReader:
 
         # Elsewhere a delimiter may be half a character; alone, a cell may be no record.
         if (
-            self._dialect.encoding != "utf-8"
+            self._encoding != "utf-8"
             or width < 2
             or b'"' in text
             or b"\0" in text
@@ -135,48 +113,19 @@ class CSVReader:
 
         return True
 
-    def _one_by_one(self, count: int) -> Stretch | None:
-        at = self._at
-        lines = Lines(
-            self._lines, self._dialect.encoding, offset=at.offset, number=at.line
-        )
-        rows = records(lines, self._some(lines), self._dialect, at.row)
-        found = [*itertools.islice(rows, count)]
-        self._at = Position(
-            offset=lines.offset, row=at.row + len(found), line=lines.number
-        )
-
-        if found:
-            return stretch_of(found)
-
-        return None if self._is_over else NO_ROWS
-
-    def _some(self, lines: Lines) -> Iterator[str]:
-        """Lines up to the end of the record with which there are many bytes."""
-        before = lines.offset
-        pulled = iter(lines)
-
-        while lines.pulled or lines.offset - before < MOST_BYTES:
-            line = next(pulled, None)
-
-            if line is None:
-                self._is_over = True
-                return
-
-            yield line
+    def _records(
+        self, lines: Lines, texts: Iterator[str], number: int
+    ) -> Iterator[tuple[Row, Position]]:
+        return records(lines, texts, self._dialect, number)
 
     def _together(self, lines: list[bytes]) -> Stretch | None:
-        """The records that end in these lines; None where they must be looked at one
-        by one. Lines that were not needed are put back."""
         sizes = [*map(len, lines)]
 
         if max(sizes) > MAX_CELL_LENGTH or any(b"\0" in line for line in lines):
             return None
 
-        encoding = self._dialect.encoding
-
         try:
-            texts = [str(line, encoding) for line in lines]
+            texts = [str(line, self._encoding) for line in lines]
         except UnicodeDecodeError:
             return None
 
@@ -240,7 +189,7 @@ class CSVReader:
                 lines=firsts,
                 wrong=wrong,
             ),
-            functools.partial(_end, start, sizes, ends),
+            functools.partial(end_of, start, sizes, ends),
         )
 
     def _columnar(self, found: list[list[str]]) -> Columnar:
@@ -288,15 +237,3 @@ def _longest(sizes: list[int], ends: Sequence[int]) -> int:
     before = [0, *accumulate(sizes)]
 
     return max(before[end] - before[start] for start, end in pairwise([0, *ends]))
-
-
-def _end(
-    start: Position, sizes: list[int], ends: Sequence[int], index: int
-) -> Position:
-    end = ends[index]
-
-    return Position(
-        offset=start.offset + sum(sizes[:end]),
-        row=start.row + index + 1,
-        line=start.line + end,
-    )

@@ -7,82 +7,34 @@ like others are left to it.
 from __future__ import annotations
 
 import functools
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from .block import Block
 from .columnar import columnar
-from .decoding import BLOCK_BYTES, ByteLines, Lines
 from .json_values import ConstantError, decode, not_an_object
+from .line_blocks import LineReader, end_of
 from .ndjson_rows import rows_of_lines, unwrapped
 from .row import MAX_RECORD_BYTES, Position
-from .stretch import NO_ROWS, Stretch, stretch_of
+from .stretch import NO_ROWS, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .decoding import Lines
+    from .row import Row
+
 __all__ = ("NDJSONReader",)
 
-#: Of lines that are read together; one more may come.
-MOST_BYTES = 1024 * 1024
-#: From a line on that is not like others, so many are read one by one.
-ODD_ROWS = 100
 
+class NDJSONReader(LineReader):
+    """Reads a value a line, by columns where all have the same members."""
 
-class NDJSONReader:
-    """Reads lines in an encoding whose line ends are single bytes."""
-
-    #: Together, then one by one; each a line and two of the stream's blocks too far.
-    most_bytes: int | None = 2 * (MOST_BYTES + MAX_RECORD_BYTES + 2 * BLOCK_BYTES)
-
-    def __init__(self, lines: ByteLines, encoding: str, position: Position) -> None:
-        self._lines = lines
-        self._encoding = encoding
-        #: What has been read.
-        self._at = position
-        self._is_over = False
-
-    def take(self, count: int) -> Stretch | None:
-        lines = self._lines.take(count, MOST_BYTES)
-        found = self._together(lines) if lines else None
-
-        if found is not None:
-            return found
-
-        self._lines.put_back(lines)
-
-        return self._one_by_one(min(count, ODD_ROWS))
-
-    def _one_by_one(self, count: int) -> Stretch | None:
-        at = self._at
-        lines = Lines(self._lines, self._encoding, offset=at.offset, number=at.line)
-        rows = rows_of_lines(lines, self._some(lines), at.row)
-        found = [*itertools.islice(rows, count)]
-        self._at = Position(
-            offset=lines.offset, row=at.row + len(found), line=lines.number
-        )
-
-        if found:
-            return stretch_of(found)
-
-        return None if self._is_over else NO_ROWS
-
-    def _some(self, lines: Lines) -> Iterator[str]:
-        """Lines up to the one with which there are many bytes."""
-        before = lines.offset
-        pulled = iter(lines)
-
-        while lines.offset - before < MOST_BYTES:
-            line = next(pulled, None)
-
-            if line is None:
-                self._is_over = True
-                return
-
-            yield line
+    def _records(
+        self, lines: Lines, texts: Iterator[str], number: int
+    ) -> Iterator[tuple[Row, Position]]:
+        return rows_of_lines(lines, texts, number)
 
     def _together(self, lines: list[bytes]) -> Stretch | None:
-        """The rows of these lines; None where they must be looked at one by one."""
         sizes = [*map(len, lines)]
 
         if max(sizes) > MAX_RECORD_BYTES:
@@ -107,7 +59,7 @@ class NDJSONReader:
 
         return Stretch(
             _block(start, [*map(unwrapped, values)], ends),
-            functools.partial(_end, start, sizes, ends),
+            functools.partial(end_of, start, sizes, ends),
         )
 
 
@@ -121,16 +73,4 @@ def _block(start: Position, values: list[Any], ends: Sequence[int]) -> Block:
             for index, value in enumerate(values)
             if (errors := not_an_object(value))
         },
-    )
-
-
-def _end(
-    start: Position, sizes: list[int], ends: Sequence[int], index: int
-) -> Position:
-    end = ends[index]
-
-    return Position(
-        offset=start.offset + sum(sizes[:end]),
-        row=start.row + index + 1,
-        line=start.line + end,
     )

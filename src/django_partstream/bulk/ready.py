@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .columnar import Columnar
     from .plan import Plan
     from .questions import Check
-    from .related import Known
+    from .related import Snapshot
     from .writers import Writer
 
 __all__ = ("Ready", "made_ready")
@@ -26,7 +26,7 @@ class Ready:
     #: What the table's columns are to hold, as the writer wants them.
     columns: Mapping[str, Sequence[Any]]
     #: What was supposed of the objects that they refer to.
-    known: Known
+    known: Snapshot
 
 
 def made_ready(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .relating import Relating
     from .watch import TableWatch
 
-__all__ = ("Known", "Relations")
+__all__ = ("Relations", "Snapshot")
 
 #: Objects of one field that are kept from block to block.
 MAX_KEPT = 10_000
@@ -102,15 +102,15 @@ class Relations:
         for relating in relating_fields(serializer):
             self._load(relating, rows, cells(relating.name))
 
-    def known(self) -> Known | None:
+    def known(self) -> Snapshot | None:
         """What has been found in this transaction, for other threads; None where nobody
         says when one begins."""
         if self._before is None:
             return None
 
-        return Known(self._before, self._loaded.copy())
+        return Snapshot(self._before, self._loaded.copy())
 
-    def holds(self, known: Known) -> bool:
+    def holds(self, known: Snapshot) -> bool:
         """Whether it was found in this very transaction."""
         return known.transaction is self._before
 
@@ -153,7 +153,7 @@ class Relations:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Known:
+class Snapshot:
     """What was found for the last rows of a transaction."""
 
     #: The same object for as long as it lasts.

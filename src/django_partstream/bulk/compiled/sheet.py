@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from django_partstream.bulk.columnar import Columnar
+from django_partstream.bulk.columnar import Columnar, transposed
 
 from .reading import ABSENT, UNSURE, Absent, Unsure, read
 from .shape import Blank
@@ -56,7 +56,7 @@ class Sheet:
             self._rows = (
                 rows if is_plain else [r if type(r) is dict else {} for r in rows]
             )
-            self._whole = _transposed(self._rows)
+            self._whole = transposed(self._rows)
         else:
             self.strange, self._rows = like.strange, like._rows
             self._whole = like._whole
@@ -125,17 +125,6 @@ class Sheet:
             return frozenset()
 
         return frozenset(i for i, cell in enumerate(column) if type(cell) in doubtful)
-
-
-def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]] | None:
-    """The columns of rows that have the same members."""
-    if len({*map(len, rows)}) != 1:
-        return None
-
-    try:
-        return {name: [*map(itemgetter(name), rows)] for name in rows[0]}
-    except KeyError:
-        return None
 
 
 def picked(column: list[Any], places: Sequence[int]) -> Sequence[Any]:

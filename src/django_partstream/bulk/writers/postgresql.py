@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_partstream.bulk import columns as cols
 from django_partstream.bulk.arrays import (
-    Ready,
+    ReadyColumn,
     array,
     binary_cursor,
     has_binary,
@@ -125,7 +125,9 @@ class PostgreSQLWriter(PairingWriter):
     ) -> list[Any]:
         """What `_places` stand for."""
         return [
-            part.parameter if isinstance(part, Ready) else self._parameter(column, part)
+            part.parameter
+            if isinstance(part, ReadyColumn)
+            else self._parameter(column, part)
             for column, part in zip(columns, cells, strict=True)
         ]
 
@@ -134,7 +136,7 @@ class PostgreSQLWriter(PairingWriter):
         if not self._has_array(column) or Absent in {*map(type, cells)}:
             return cells
 
-        return Ready(cells, self._parameter(column, cells))
+        return ReadyColumn(cells, self._parameter(column, cells))
 
     def _parameter(self, column: Column, cells: Sequence[Any]) -> Any:
         given = values_of(column, cells, self.connection)
