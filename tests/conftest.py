@@ -11,10 +11,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from asgi_example import programs, services
-from tests import npm, settings
+from tests import forms, npm, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,13 @@ NEEDS = {
     "browser": ("chromium",),
     "full": ("postgresql", "redis"),
 }
+
+# The same inputs each time: who changes a line must not pay for the luck of another.
+# New ones are for the long form, and for `--hypothesis-profile=default`.
+hypothesis.settings.register_profile("short", derandomize=True)
+
+if not forms.LONG:
+    hypothesis.settings.load_profile("short")
 
 missing = functools.cache(programs.missing)
 

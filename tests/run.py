@@ -2,6 +2,11 @@
 
 With names of steps, only these: `python -m tests.run mypy postgresql`. Two steps run
 at once, and what one of them prints comes in one piece when it has ended.
+
+The order of the tests is one of many, and the same each time; `SEED=7 make test` takes
+another, and the long form always a new one. Where one test or a few failed, these run
+once more by themselves: a machine may stand still for a moment. Those that pass then
+are named below the last step. With `--strict`, or in the long form, none may fail.
 """
 
 # ruff: noqa: T201 - it is a command, and what it prints is its result.
@@ -10,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from asgi_example import programs, services
 from asgi_example.processes import StartError
@@ -68,7 +76,12 @@ class Step:
     server: Callable[[], AbstractContextManager[dict[str, str]]] = no_server
     #: The program without which the step is left out.
     needs: str | None = None
+    #: Whether it is pytest, of which a test or a few can be run again.
+    is_pytest: bool = False
 
+
+#: Of more the machine is not the reason.
+MAX_SECOND_TRIES = 3
 
 #: Steps end in any order; each prints in one piece.
 PRINTING = threading.Lock()
@@ -89,6 +102,13 @@ DEVELOPMENT = {"PYTHONDEVMODE": "1"} if forms.LONG else {}
 #: So that what makes the run long is seen.
 SLOWEST = ("--durations=15", "--durations-min=3")
 
+SEED = os.environ.get("SEED") or ("default" if forms.LONG else "20261121")
+
+
+def tests(marked: str, *arguments: str) -> list[str]:
+    return python("pytest", "-m", marked, f"--randomly-seed={SEED}", *arguments)
+
+
 #: What is quickest tells first; then the longest begins, so that both lanes end
 #: together.
 STEPS = (
@@ -97,21 +117,24 @@ STEPS = (
     Step(name="imports", command=[sys.executable, "-c", LINT_IMPORTS]),
     Step(
         name="sqlite",
-        command=python("pytest", "-m", f"not ({SYSTEM})", *COVERAGE, *SLOWEST),
+        command=tests(f"not ({SYSTEM})", *COVERAGE, *SLOWEST),
         environment=DEVELOPMENT,
+        is_pytest=True,
     ),
-    Step(name="system", command=python("pytest", "-m", SYSTEM, *SLOWEST)),
+    Step(name="system", command=tests(SYSTEM, *SLOWEST), is_pytest=True),
     Step(
         name="postgresql",
-        command=python("pytest", "-m", "database"),
+        command=tests("database"),
         server=on_postgresql,
         needs="postgresql",
+        is_pytest=True,
     ),
     Step(
         name="mariadb",
-        command=python("pytest", "-m", "database"),
+        command=tests("database"),
         server=on_mariadb,
         needs="mariadb",
+        is_pytest=True,
     ),
     Step(name="mypy", command=python("mypy")),
     Step(
@@ -143,6 +166,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [step.name for step in STEPS]
     parser.add_argument("steps", nargs="*", metavar="step", help=", ".join(names))
     parser.add_argument("--at-once", type=int, default=2, help="how many steps")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        default=forms.LONG,
+        help="a test that fails is not run again",
+    )
     options = parser.parse_args(arguments)
     chosen = options.steps or names
     unknown = sorted(set(chosen) - set(names))
@@ -155,14 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     npm.install()
 
     with tempfile.TemporaryDirectory(prefix="partstream-run-") as directory:
-        left_out = Path(directory) / "left-out"
-        left_out.touch()
+        notes = Path(directory) / "notes"
+        notes.touch()
+        tries = 1 if options.strict else 2
         steps = [step for step in STEPS if step.name in chosen]
 
         with ThreadPoolExecutor(options.at_once) as lanes:
-            results = list(lanes.map(lambda step: run(step, left_out), steps))
+            results = list(lanes.map(lambda step: run(step, notes, tries), steps))
 
-        lines = dict.fromkeys(left_out.read_text(encoding="utf-8").splitlines())
+        lines = dict.fromkeys(notes.read_text(encoding="utf-8").splitlines())
 
     print()
 
@@ -180,8 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if totals["FAILED"] else 0
 
 
-def run(step: Step, left_out: Path) -> Result:
-    """Run one step, and print what it said when it has ended."""
+def run(step: Step, notes: Path, tries: int) -> Result:
+    """Run one step, and print what it said when it has ended. What is to be said once
+    more at the end is added to the notes."""
     started = time.monotonic()
     reason = programs.missing(step.needs) if step.needs else None
 
@@ -189,15 +220,16 @@ def run(step: Step, left_out: Path) -> Result:
         said = f"left out: {step.name} ({reason})\n"
         outcome = "FAILED" if everything_is_required() else "left out"
 
-        with left_out.open("a", encoding="utf-8") as file:
+        with notes.open("a", encoding="utf-8") as file:
             file.write(said)
     else:
         try:
-            done = execute(step, left_out)
+            with step.server() as environment:
+                code, said = execute(step, environment, notes, tries)
         except StartError as error:
             said, outcome = f"{error}\n", "FAILED"
         else:
-            said, outcome = done.stdout, "FAILED" if done.returncode else "passed"
+            outcome = "FAILED" if code else "passed"
 
     with PRINTING:
         print(f"\n{step.name}", "-" * (70 - len(step.name)))
@@ -214,23 +246,61 @@ def inherited() -> dict[str, str]:
     }
 
 
-def execute(step: Step, left_out: Path) -> subprocess.CompletedProcess[str]:
-    with step.server() as environment:
-        return subprocess.run(
-            step.command,
-            cwd=ROOT,
-            env={
-                **inherited(),
-                "PARTSTREAM_LEFT_OUT": str(left_out),
-                **step.environment,
-                **environment,
-            },
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
+def execute(
+    step: Step, environment: Mapping[str, str], notes: Path, tries: int
+) -> tuple[int, str]:
+    """The exit code and what was printed."""
+    variables = {
+        **inherited(),
+        "PARTSTREAM_LEFT_OUT": str(notes),
+        **step.environment,
+        **environment,
+    }
+
+    if not step.is_pytest:
+        return call(step.command, variables)
+
+    with tempfile.TemporaryDirectory(prefix="partstream-cache-") as cache:
+        command = [*step.command, f"--override-ini=cache_dir={cache}"]
+        code, said = call(command, variables)
+        failed = (
+            last_failed(Path(cache)) if code == pytest.ExitCode.TESTS_FAILED else []
         )
+
+        if tries == 1 or not 0 < len(failed) <= MAX_SECOND_TRIES:
+            return code, said
+
+        code, said_again = call([*command, "--last-failed"], variables)
+
+    if code == pytest.ExitCode.OK:
+        with notes.open("a", encoding="utf-8") as file:
+            file.writelines(f"passed at the second try only: {one}\n" for one in failed)
+
+    return code, said + said_again
+
+
+def call(
+    command: Sequence[str | Path], variables: Mapping[str, str]
+) -> tuple[int, str]:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=variables,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+    return done.returncode, done.stdout
+
+
+def last_failed(cache: Path) -> list[str]:
+    """What pytest keeps of its last run: the ids of the tests that failed."""
+    found = cache / "v" / "cache" / "lastfailed"
+
+    return sorted(json.loads(found.read_bytes())) if found.exists() else []
 
 
 if __name__ == "__main__":
