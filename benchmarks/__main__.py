@@ -55,18 +55,18 @@ class Benchmark:
 
 #: In the order in which the page shows them.
 BENCHMARKS = {
-    "bulk": Benchmark("bulk", "Bulk writes", 350, 30),
-    "jobs": Benchmark("jobs", "Jobs", 190, 12),
-    "job-workers": Benchmark("job_workers", "Many workers, and one that dies", 115, 0),
+    "bulk": Benchmark("bulk", "Bulk writes", 230, 25),
+    "jobs": Benchmark("jobs", "Jobs", 130, 12),
+    "job-workers": Benchmark("job_workers", "Many workers, and one that dies", 60, 0),
     "job-latency": Benchmark("job_latency", "What others notice of a job", 45, 12),
     "first-frame": Benchmark("first_frame", "The first frame", 18, 4),
-    "crowd": Benchmark("crowd", "The first frame when many ask at once", 40, 0),
-    "six-parts": Benchmark("six_parts", "Six slow parts", 45, 20),
+    "crowd": Benchmark("crowd", "The first frame when many ask at once", 30, 0),
+    "six-parts": Benchmark("six_parts", "Six slow parts", 30, 15),
     "browser": Benchmark("browser", "In the browser", 20, 10),
     "items": Benchmark("items", "Streamed items", 12, 4),
     "parts": Benchmark("parts", "Parts that do nothing", 12, 4),
-    "idle": Benchmark("idle", "Idle streams", 35, 6),
-    "fan-out": Benchmark("fanout", "Fan-out", 75, 10),
+    "idle": Benchmark("idle", "Idle streams", 25, 6),
+    "fan-out": Benchmark("fanout", "Fan-out", 50, 10),
 }
 #: Measured by none of them, but out of what they gave.
 GROWTH = "growth"

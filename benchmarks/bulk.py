@@ -72,9 +72,9 @@ class Cells:
 CELLS: dict[str, tuple[Cells, ...]] = {
     "postgresql": (
         Cells("transactions", 10_000, ("create",), QUICK, rounds=5),
-        Cells("transactions", 10_000, ("upsert",), QUICK),
+        Cells("transactions", 10_000, ("upsert",), QUICK, rounds=5),
         # One of the quick peers looks for each row in all that are stored.
-        Cells("transactions", 10_000, ("update", "delete"), NOBODY),
+        Cells("transactions", 10_000, ("update", "delete"), NOBODY, rounds=5),
         Cells("transactions", 1_000, OPERATIONS, ALL),
         Cells("contracts", 10_000, OPERATIONS, NOBODY, rounds=2, least=1),
         Cells("contracts", 1_000, OPERATIONS, BARELY, rounds=3, least=1),
@@ -83,7 +83,7 @@ CELLS: dict[str, tuple[Cells, ...]] = {
     ),
     "sqlite": (
         Cells("transactions", 10_000, ("create", "upsert"), QUICK),
-        Cells("transactions", 10_000, ("update", "delete"), NOBODY),
+        Cells("transactions", 10_000, ("update", "delete"), NOBODY, rounds=5),
         Cells("transactions", 1_000, OPERATIONS, QUICK, rounds=2, least=1),
         Cells("contracts", 10_000, ("create", "upsert"), NOBODY, rounds=2, least=1),
         Cells("transactions", 100_000, ("create",), BARELY, rounds=1),

@@ -41,7 +41,7 @@ PATIENCE_SECONDS = 60.0
 def measure(scale: Scale) -> list[Figure]:
     count = scale.count(STREAMS, at_least=20)
     # Memory that a process has got it keeps: every value needs a server of its own.
-    rounds = min(scale.rounds, 5)
+    rounds = min(scale.rounds, 3)
     values: dict[str, list[float]] = {name: [] for name in TAKES}
 
     with projects.sqlite() as database:

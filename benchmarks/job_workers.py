@@ -19,7 +19,7 @@ __all__ = ("measure",)
 
 JOBS = 8
 #: Each job is such a part of the year.
-PARTS = 40
+PARTS = 60
 #: Of the job whose worker dies: enough for several commits.
 RESCUED_ROWS = 100_000
 WORKERS = (1, 2, 4)
@@ -78,7 +78,7 @@ def measure(scale: Scale) -> list[Figure]:
 
 
 def _rounds(scale: Scale) -> int:
-    return 3 if scale.size == 1 else 1
+    return 2 if scale.size == 1 else 1
 
 
 def _label(count: int) -> str:
