@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from django.db import connections, transaction
 
@@ -33,7 +34,7 @@ LONG_LEASE = {"LEASE_SECONDS": 60.0}
 #: What happened in this run.
 NOTES: list[str] = []
 #: The lease, the look at the table, and what a machine adds that does six other things.
-RESCUE_SECONDS = 1.0 + 1.0 + 8.0
+RESCUE_SECONDS = 1.0 + 1.0 + 18.0
 #: After so long without an end, there is none.
 WAIT_SECONDS = count(100, 900)
 
@@ -118,6 +119,7 @@ class Arena:
         self.random = random.Random(seed)
         self.zygote = zygote
         self.alive: list[Victim] = []
+        self._hurry = zygote.log.parent / f"hurry-{uuid4().hex}"
         self._since = len(self.zygote.history.read_bytes())
 
     def start(self, do: str, **order: Any) -> Victim:
@@ -139,6 +141,35 @@ class Arena:
         self.alive.remove(victim)
         victim.kill()
 
+    def kill_at_work(self, workers: list[Victim]) -> None:
+        """Kill one of the workers while it has a job in its hands, which it cannot have
+        given back: somebody will have to take it over."""
+        found: list[Victim] = []
+
+        def look() -> bool:
+            for worker in workers:
+                worker.send(signal.SIGSTOP)
+                self.until(worker.stopped)
+
+                if self.has_a_job(worker):
+                    found.append(worker)
+                    return True
+
+                worker.send(signal.SIGCONT)
+
+            return False
+
+        self.until(look)
+        workers.remove(found[0])
+        self.kill(found[0])
+
+    def has_a_job(self, worker: Victim) -> bool:
+        held = states.jobs().filter(
+            state__in=states.UNFINISHED, lease_until__isnull=False
+        )
+
+        return any(job.worker.split(":")[1] == str(worker.pid) for job in held)
+
     def stop(self, victims: Iterable[Victim]) -> None:
         """Tell them to end, and see that they end well."""
         victims = list(victims)
@@ -154,13 +185,23 @@ class Arena:
         for victim in list(self.alive):
             self.kill(victim)
 
-    def make_job(self, total: int = 35, **spec: Any) -> Job:
+    def make_job(
+        self, total: int = 35, *, crawls_at: int | None = None, **spec: Any
+    ) -> Job:
+        """A job; one that `crawls_at` a row does so until `hurry()`."""
+        if crawls_at is not None:
+            spec |= {"crawls_at": crawls_at, "hurry": str(self._hurry)}
+
         # A worker may take it as soon as it is there.
         with transaction.atomic(using=ALIAS):
             job = states.jobs().create(kind=KIND, total=total, spec=spec)
             self.set_counters(job)
 
         return job
+
+    def hurry(self) -> None:
+        """Jobs that crawl may come to their end."""
+        self._hurry.touch()
 
     def set_counters(self, job: Job) -> None:
         with connections[ALIAS].cursor() as cursor:
@@ -211,7 +252,7 @@ class Arena:
         )
 
     def rescues(self) -> list[float]:
-        """For each takeover, how long the job had stood still."""
+        """For each takeover, how long ago the lease was set that had run out."""
         last: dict[str, float] = {}
         found: list[float] = []
 
@@ -219,7 +260,7 @@ class Arena:
             if event["takeover"] and event["job"] in last:
                 found.append(event["at"] - last[event["job"]])
 
-            last[event["job"]] = event["at"]
+            last[event["job"]] = event["leased"]
 
         return found
 

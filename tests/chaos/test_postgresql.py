@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import psycopg
 import pytest
 from django.db import connections
 
 from asgi_example import services
+from django_partstream.jobs import states
 from django_partstream.models import State
 from tests.chaos.arena import ALIAS, Arena, watching
 from tests.chaos.postgresql_proxy import proxy
 from tests.forms import count
 
 pytestmark = pytest.mark.chaos
+
+
+def unfinished() -> int:
+    return states.jobs().filter(state__in=states.UNFINISHED).count()
 
 
 def restart_immediately(server: services.PostgreSQL) -> None:
@@ -44,7 +48,10 @@ def test_a_server_that_is_restarted_without_warning(
 ) -> None:
     arena = postgresql_arena
     restarts = count(1, 10)
-    jobs = [arena.make_job(count(200, 1500), seconds=0.004) for _ in range(3)]
+    total = count(200, 1500)
+    # None can end before the last restart.
+    crawls_at = total * restarts // (restarts + 2) + 10
+    jobs = [arena.make_job(total, seconds=0.004, crawls_at=crawls_at) for _ in range(3)]
     workers = [arena.worker() for _ in range(3)]
 
     for number in range(1, restarts + 1):
@@ -57,6 +64,7 @@ def test_a_server_that_is_restarted_without_warning(
         assert not any(State(arena.fresh(job).state).terminal for job in jobs)
         restart_immediately(chaos_postgresql)
 
+    arena.hurry()
     arena.wait(*jobs)
     arena.stop(workers)
     arena.verify(*jobs)
@@ -89,8 +97,13 @@ def test_connections_ended_by_an_administrator(postgresql_arena: Arena) -> None:
     jobs = [arena.make_job(200, seconds=0.003) for _ in range(3)]
     workers = [arena.worker() for _ in range(3)]
 
+    def moved() -> int:
+        return sum(job.batches for job in states.jobs())
+
     for _ in range(count(3, 30)):
-        time.sleep(0.2)
+        # Somebody is at work, and will be.
+        before = moved()
+        arena.until(lambda before=before: moved() > before + 2 or not unfinished())
 
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(

@@ -16,7 +16,7 @@ import redis
 from asgiref.sync import async_to_sync
 
 from asgi_example.services import Redis
-from django_partstream.jobs import states
+from django_partstream.jobs import arq_queue, states
 from django_partstream.jobs.arq_queue import FUNCTION, QUEUE_NAME, ArqQueue
 from django_partstream.models import Worker
 from tests.app.models import Contract
@@ -30,8 +30,11 @@ SETTINGS = "django_partstream.jobs.arq_queue.WorkerSettings"
 
 
 @pytest.fixture
-def partstream(redis_url: str, settings: Any) -> dict[str, Any]:
-    """Of workers, and of the test that hands jobs out."""
+def partstream(
+    redis_url: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Of workers, and of the test that hands jobs out, which has time for it."""
+    monkeypatch.setattr(arq_queue, "PUBLISH_TIMEOUT_SECONDS", 60.0)
     settings.PARTSTREAM = {**PARTSTREAM, "QUEUE": "arq", "REDIS_URL": redis_url}
 
     return dict(settings.PARTSTREAM)
@@ -47,7 +50,7 @@ def test_deploys_during_one_job_repeat_nothing(
     postgresql_arena: Arena, partstream: dict[str, Any], client: redis.Redis
 ) -> None:
     arena = postgresql_arena
-    job = arena.make_job(400, seconds=0.002)
+    job = arena.make_job(400, seconds=0.002, crawls_at=50)
     partstream |= LONG_LEASE
 
     for number in range(count(4, 10)):
@@ -58,6 +61,7 @@ def test_deploys_during_one_job_repeat_nothing(
         assert arena.fresh(job).lease_until is None
 
     assert arena.fresh(job).current < 400
+    arena.hurry()
     worker = arena.worker(partstream=partstream)
     arena.wait(job)
     arena.stop([worker])
@@ -90,7 +94,7 @@ def test_arq_runs_our_slices_by_its_own_command(
         try:
             arena.wait(job)
             process.terminate()
-            assert process.wait(30) == 0, (tmp_path / "log").read_text()
+            assert process.wait(90) == 0, (tmp_path / "log").read_text()
         finally:
             process.kill()
             process.wait()

@@ -102,7 +102,7 @@ def test_jobs_under_runserver_go_on_where_it_was_ended(
     """Django's dies of SIGTERM without a word, and the job waits for its lease;
     daphne's gives it back."""
     arena = chosen_arena
-    job = arena.make_job(120, seconds=0.003)
+    job = arena.make_job(120, seconds=0.003, crawls_at=15)
 
     with serving(arena, "django", apps=apps) as (process, _):
         arena.until(lambda: arena.fresh(job).current > 10)
@@ -111,6 +111,7 @@ def test_jobs_under_runserver_go_on_where_it_was_ended(
         assert ("daphne" in process.output().lower()) == bool(apps)
 
     assert 10 < arena.fresh(job).current < 120
+    arena.hurry()
     worker = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([worker])
@@ -121,7 +122,7 @@ def test_jobs_under_runserver_go_on_where_it_was_ended(
 @pytest.mark.parametrize("kind", ["sqlite"])
 def test_two_serving_processes_share_the_jobs_of_one_file(chosen_arena: Arena) -> None:
     arena = chosen_arena
-    jobs = [arena.make_job(150, seconds=0.003) for _ in range(3)]
+    jobs = [arena.make_job(150, seconds=0.003, crawls_at=10) for _ in range(3)]
 
     def holders() -> set[int]:
         held = states.jobs().filter(lease_until__isnull=False)
@@ -134,6 +135,7 @@ def test_two_serving_processes_share_the_jobs_of_one_file(chosen_arena: Arena) -
         assert process.pid not in holders()
         # Its supervisor starts another one.
         os.kill(min(holders()), signal.SIGKILL)
+        arena.hurry()
         arena.wait(*jobs)
 
     arena.verify(*jobs)

@@ -11,11 +11,12 @@ from uuid import UUID
 
 import pytest
 
+from django_partstream.jobs import states
 from django_partstream.jobs.bench import open_bench
 from django_partstream.jobs.queue import GRACE_SECONDS
 from django_partstream.jobs.sweeper import sweeping
 from django_partstream.models import Worker
-from tests.chaos.arena import Arena
+from tests.chaos.arena import LONG_LEASE, Arena
 
 pytestmark = pytest.mark.chaos
 
@@ -85,10 +86,11 @@ def test_a_queue_can_be_named_beside_the_one_of_the_settings(arena: Arena) -> No
 
 def test_several_jobs_are_worked_on_side_by_side(postgresql_arena: Arena) -> None:
     arena = postgresql_arena
-    jobs = [arena.make_job(60, seconds=0.005) for _ in range(3)]
+    jobs = [arena.make_job(60, seconds=0.005, crawls_at=6) for _ in range(3)]
 
     worker = arena.worker(options={"concurrency": 3})
     arena.until(lambda: all(0 < arena.fresh(job).current < 60 for job in jobs))
+    arena.hurry()
     arena.wait(*jobs)
     arena.stop([worker])
 
@@ -100,17 +102,19 @@ def test_a_batch_that_outlasts_the_grace_is_left_and_done_elsewhere(
 ) -> None:
     arena = postgresql_arena
     begun = tmp_path / "begun"
-    job = arena.make_job(5, seconds=0.5, tells=str(begun))
-    # A batch of seconds wants a lease that is longer.
-    partstream = {"LEASE_SECONDS": 4.0}
+    # A batch of a minute, which is not waited for.
+    job = arena.make_job(5, crawls_at=1, crawl_seconds=55.0, tells=str(begun))
 
-    worker = arena.worker(options={"grace": 0.2}, partstream=partstream)
+    worker = arena.worker(options={"grace": 0.2}, partstream=LONG_LEASE)
     arena.until(begun.exists)
     arena.stop([worker])
 
     assert "did not end in 0.2 s and is left alone" in arena.logged()
     assert arena.fresh(job).current == 0
-    worker = arena.worker(partstream=partstream)
+    # Its lease has run out.
+    assert states.jobs().update(lease_until=states.after(-1.0)) == 1
+    arena.hurry()
+    worker = arena.worker()
     arena.wait(job)
     arena.stop([worker])
     arena.verify(job)
@@ -120,10 +124,13 @@ def test_check_tells_whether_a_worker_of_this_host_lives(arena: Arena) -> None:
     assert arena.end(arena.worker(options={"check": True})) == 1
     assert "was heard of lately" in arena.logged()
 
-    worker = arena.worker()
+    # It is heard of in time, however late it gets a turn.
+    partstream = {"SWEEP_SECONDS": 20.0}
+    worker = arena.worker(partstream=partstream)
     arena.until(lambda: Worker.objects.exists())
 
-    assert arena.end(arena.worker(options={"check": True})) == 0
+    check = {"partstream": partstream, "options": {"check": True}}
+    assert arena.end(arena.worker(**check)) == 0
     arena.stop([worker])
     assert arena.end(arena.worker(options={"check": True})) == 1
 

@@ -6,6 +6,7 @@ import itertools
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,18 +31,26 @@ def test_workers_killed_at_random_moments(arena: Arena) -> None:
     def moved() -> int:
         return sum(job.batches for job in states.jobs())
 
+    def stuck() -> bool:
+        return states.jobs().filter(attempts__gt=1).exists()
+
     with watching(jobs):
-        for _ in range(kills):
+        for number in range(kills):
             # On a busy machine a kill every moment lets nobody get anywhere, and the
             # rows would be blamed.
             before = moved()
             arena.until(lambda before=before: moved() > before or not unfinished())
+            arena.until(lambda: not stuck())
             time.sleep(arena.random.uniform(0.0, 0.3))
 
             while unfinished() < 4:
                 jobs.append(arena.make_job(60, seconds=0.003))
 
-            arena.kill(workers.pop(arena.random.randrange(3)))
+            if number % 5:
+                arena.kill(workers.pop(arena.random.randrange(3)))
+            else:
+                arena.kill_at_work(workers)
+
             workers.append(arena.worker())
 
         arena.wait(*jobs)
@@ -53,7 +62,7 @@ def test_workers_killed_at_random_moments(arena: Arena) -> None:
 
 
 def test_a_killed_worker_is_replaced_within_lease_and_sweep(arena: Arena) -> None:
-    job = arena.make_job(200, seconds=0.005)
+    job = arena.make_job(200, seconds=0.005, crawls_at=25)
     workers = [arena.worker() for _ in range(3)]
 
     def holder() -> int | None:
@@ -70,6 +79,7 @@ def test_a_killed_worker_is_replaced_within_lease_and_sweep(arena: Arena) -> Non
 
     # The lease and one look at the table.
     assert time.monotonic() - began < RESCUE_SECONDS
+    arena.hurry()
     arena.wait(job)
     arena.stop(workers)
     arena.verify(job)
@@ -159,17 +169,20 @@ def test_a_worker_that_stood_still_past_its_lease_writes_nothing_more(
 
 
 def test_workers_whose_clocks_are_hours_apart(arena: Arena) -> None:
-    jobs = [arena.make_job(120, seconds=0.003) for _ in range(count(2, 6))]
+    jobs = [
+        arena.make_job(120, seconds=0.003, crawls_at=40) for _ in range(count(2, 6))
+    ]
     skews = itertools.cycle([3600.0, -3600.0, 0.0])
     workers = [arena.worker(skew=next(skews)) for _ in range(3)]
     kills = count(3, 30)
 
     with watching(jobs):
         for _ in range(kills):
-            time.sleep(arena.random.uniform(0.1, 0.4))
-            arena.kill(workers.pop(0))
+            time.sleep(arena.random.uniform(0.0, 0.3))
+            arena.kill_at_work(workers)
             workers.append(arena.worker(skew=next(skews)))
 
+        arena.hurry()
         arena.wait(*jobs)
 
     arena.stop(workers)
@@ -186,7 +199,11 @@ def test_eight_jobs_on_one_to_four_workers(
 ) -> None:
     arena = postgresql_arena
     # Nobody ends a batch before each worker has begun one; a lease outlasts that.
-    spec = {"seconds": 0.001, "meets": str(tmp_path), "workers": workers}
+    spec: dict[str, Any] = {
+        "seconds": 0.001,
+        "meets": str(tmp_path),
+        "workers": workers,
+    }
     jobs = [arena.make_job(count(21, 350), **spec) for _ in range(8)]
 
     with watching(jobs):
@@ -203,7 +220,7 @@ def test_eight_jobs_on_one_to_four_workers(
 def test_being_stopped_repeats_nothing_and_counts_as_no_attempt(
     arena: Arena,
 ) -> None:
-    job = arena.make_job(300, seconds=0.002)
+    job = arena.make_job(300, seconds=0.002, crawls_at=50)
 
     for number in range(count(4, 10)):
         worker = arena.worker(partstream=LONG_LEASE)
@@ -213,6 +230,7 @@ def test_being_stopped_repeats_nothing_and_counts_as_no_attempt(
         assert arena.fresh(job).lease_until is None
 
     assert arena.fresh(job).current < 300
+    arena.hurry()
     worker = arena.worker(partstream=LONG_LEASE)
     arena.wait(job)
     arena.stop([worker])

@@ -19,6 +19,8 @@ from django_partstream.models import Job
 KIND = "chaos"
 #: Counters of one job.
 SLOTS = 5
+#: Of a row of a job that must not end yet.
+CRAWL_SECONDS = 0.1
 
 TABLES = (
     "CREATE TABLE chaos_effect (job varchar(36), number integer)",
@@ -27,7 +29,11 @@ TABLES = (
 
 
 class ChaosWork:
-    """As many rows in a step as `spec` says; every seventh row is refused."""
+    """As many rows in a step as `spec` says; every seventh row is refused.
+
+    From the row `crawls_at` on it is one at a time, and slowly, until the file `hurry`
+    is there: however late a test gets a turn, the job has not ended without it.
+    """
 
     def __init__(self, job: Job) -> None:
         self.using = states.jobs().db
@@ -39,7 +45,11 @@ class ChaosWork:
     def step(self, cursor: Mapping[str, Any], budget: Budget) -> Step:
         spec = self._job.spec
         first = int(cursor.get("row", 0)) + 1
-        last = min(first + spec.get("rows", 5) - 1, self._job.total)
+        crawls = is_crawling(spec, first)
+        rows = 1 if crawls else spec.get("rows", 5)
+        pause = spec.get("seconds", 0.0)
+        pause = spec.get("crawl_seconds", CRAWL_SECONDS) if crawls else pause
+        last = min(first + rows - 1, self._job.total)
         failures: list[dict[str, Any]] = []
 
         if "tells" in spec:
@@ -61,7 +71,7 @@ class ChaosWork:
                 self._take_effect(number)
 
             # Within a transaction, most of the time: there the moments fall.
-            time.sleep(spec.get("seconds", 0.0))
+            time.sleep(pause)
 
             if number == first:
                 reached(Point.WITHIN_STEP)
@@ -84,6 +94,14 @@ class ChaosWork:
                 "UPDATE chaos_counter SET hits = hits + 1 WHERE job = %s AND slot = %s",
                 [job, number % SLOTS],
             )
+
+
+def is_crawling(spec: Mapping[str, Any], row: int) -> bool:
+    return (
+        "hurry" in spec
+        and row >= spec["crawls_at"]
+        and not Path(spec["hurry"]).exists()
+    )
 
 
 def meet(place: Path, workers: int) -> None:

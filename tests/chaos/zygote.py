@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,7 @@ from django.utils import timezone  # noqa: E402
 from django_partstream import conf  # noqa: E402
 from django_partstream.jobs import arq_queue, states, submit  # noqa: E402, F401
 from django_partstream.jobs.execute import Pace, run_slice  # noqa: E402
+from django_partstream.jobs.observer import JobEvent, observe_jobs  # noqa: E402
 from django_partstream.jobs.queue import get_queue  # noqa: E402
 from django_partstream.testing import crash_at  # noqa: E402
 from tests.chaos import history  # noqa: E402
@@ -95,6 +97,9 @@ def obey(order: Order) -> None:
 
     history.write_to(order["history"])
 
+    if "holds" in order:
+        observe_jobs(holding(**order["holds"]))
+
     with contextlib.ExitStack() as stack:
         if "crash" in order:
             stack.enter_context(crash_at(**order["crash"]))
@@ -107,6 +112,22 @@ def skew(seconds: float) -> None:
     real, real_now = time.time, timezone.now
     time.time = lambda: real() + seconds
     timezone.now = lambda: real_now() + datetime.timedelta(seconds=seconds)
+
+
+def holding(at: int, until: str) -> Callable[[JobEvent], None]:
+    """Has a job that has come to the row `at` wait for the file `until`."""
+    file = Path(until)
+
+    def look(event: JobEvent) -> None:
+        if event.kind != "committed" or file.exists():
+            return
+
+        job = states.jobs().only("current").get(pk=event.job_id)
+
+        while job.current >= at and not file.exists():
+            time.sleep(0.005)
+
+    return look
 
 
 def migrate(order: Order) -> None:
