@@ -85,7 +85,9 @@ async def follow(demo: FullDemo, client: httpx.Client, url: str) -> list[Any]:
     headers = {"Authorization": client.headers["Authorization"]}
     frames = []
 
-    async with websockets.connect(address) as socket:
+    async with websockets.connect(
+        address, open_timeout=60, ping_timeout=None
+    ) as socket:
         await socket.send(
             json.dumps({"type": "connection_init", "payload": {"headers": headers}})
         )

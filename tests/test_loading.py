@@ -46,7 +46,7 @@ def server(django_db_setup: None) -> Iterator[int]:
 
     with Site() as site:
         process = site.start("uvicorn", program, cwd=ROOT, environment={**os.environ})
-        process.wait_until(lambda: ports.answers(port, "/api/livez"), seconds=30)
+        process.wait_until(lambda: ports.answers(port, "/api/livez"), seconds=60)
         yield port
 
 
@@ -535,6 +535,17 @@ def test_it_needs_no_settings_and_shows_a_bar_in_a_terminal(
     contracts: str, file: Path
 ) -> None:
     terminal, far = pty.openpty()
+    shown = bytearray()
+
+    def read() -> None:
+        # EIO: the last one who wrote there has closed it.
+        with contextlib.suppress(OSError):
+            while piece := os.read(terminal, 65536):
+                shown.extend(piece)
+
+    # Meanwhile: a terminal that nobody reads is full some time.
+    reading = threading.Thread(target=read)
+    reading.start()
     command_line = [sys.executable, "-W", "error", "-m", "django_partstream"]
     environment = {
         "PATH": "",
@@ -552,12 +563,7 @@ def test_it_needs_no_settings_and_shows_a_bar_in_a_terminal(
         check=False,
     )
     os.close(far)
-    shown = b""
-
-    with contextlib.suppress(OSError):
-        while piece := os.read(terminal, 65536):
-            shown += piece
-
+    reading.join()
     os.close(terminal)
     assert ": 8 created, 2 failed\n" in done.stdout, shown.decode()
     assert done.returncode == 1

@@ -59,7 +59,7 @@ def ledger(db: None) -> None:
 def ended(server: httpx.Client, response: httpx.Response) -> Any:
     """The status of this answer's job, which some thread of the server works on."""
     assert response.status_code == 202, response.text
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
 
     while time.monotonic() < until:
         status = server.get(

@@ -33,12 +33,12 @@ class Holder:
         monkeypatch.setattr(GroupWork, "before", staticmethod(self._hold))
         self._pool = ThreadPoolExecutor(1)
         self._slice = self._pool.submit(self._run, run, job)
-        assert self.inside.wait(20)
+        assert self.inside.wait(60)
 
     def _hold(self, number: int) -> None:
         if number == 15:
             self.inside.set()
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(60)
 
     @staticmethod
     def _run(run: Run, job: Job) -> SliceEnd:
@@ -49,7 +49,7 @@ class Holder:
 
     def end(self) -> SliceEnd:
         self.go_on.set()
-        end = self._slice.result(20)
+        end = self._slice.result(60)
         self._pool.shutdown()
 
         return end
@@ -84,7 +84,7 @@ def test_a_batch_that_holds_on_is_left_word(
 
     response: Any = APIClient().delete(url)
 
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
 
     if connection.vendor == "sqlite":
         # Nobody can leave word where one writes at a time.

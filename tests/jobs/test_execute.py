@@ -227,7 +227,7 @@ def test_work_of_an_unknown_kind_waits_for_a_worker_that_knows_it(run: Run) -> N
     )
     assert states.waiting() is None
     assert run(job) is SliceEnd.NOT_CLAIMED
-    states.jobs().update(not_before=timezone.now(), kind=KIND)
+    states.jobs().update(not_before=states.after(-1.0), kind=KIND)
     assert run(job) is SliceEnd.FINISHED
     assert fresh(job).message == ""
 

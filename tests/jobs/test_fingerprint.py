@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from django.utils import timezone
 from rest_framework import serializers
 
 from django_partstream import fingerprint
@@ -72,7 +71,7 @@ def test_a_job_waits_for_the_serializer_that_it_was_sent_to(
         assert not Contract.objects.exists()
 
     # A worker of before.
-    states.jobs().update(not_before=timezone.now())
+    states.jobs().update(not_before=states.after(-1.0))
     assert run(job) is SliceEnd.FINISHED
     assert Contract.objects.get().number == "C1"
     job.refresh_from_db()

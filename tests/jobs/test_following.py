@@ -74,6 +74,23 @@ def use_layer(settings: Any, name: str, redis_url: str, seed: int) -> None:
     }
 
 
+def one_by_one(publisher: progress.Publisher) -> Any:
+    """Has a job wait until what it offers was sent: each snapshot is one message,
+    however late the loop gets a turn."""
+    counts = channel_layers["default"].counts
+
+    def offer(job: Job) -> None:
+        before = counts["sent"]
+        publisher.offer(job)
+        ends_at = time.monotonic() + 20
+
+        while counts["sent"] == before:
+            assert time.monotonic() < ends_at
+            time.sleep(0.001)
+
+    return offer
+
+
 async def close_layer() -> None:
     layer = channel_layers["default"]
 
@@ -94,7 +111,17 @@ async def test_with_half_of_the_messages_lost_seq_rises_and_the_end_is_seen(
     settings.PARTSTREAM = {"POLL_SECONDS": POLL_SECONDS}
     use_layer(settings, name, redis_url, seed)
     monkeypatch.setattr(progress, "PUBLISH_SECONDS", 0.005)
-    job = await sync_to_async(make_job)(500)
+    looks: list[float] = []
+    news = watching._news
+
+    def look(seen: Any) -> Any:
+        looks.append(time.monotonic())
+
+        return news(seen)
+
+    monkeypatch.setattr(watching, "_news", look)
+    # More messages than any of the seeds needs for one of each kind.
+    job = await sync_to_async(make_job)(300)
 
     try:
         async with (
@@ -103,7 +130,7 @@ async def test_with_half_of_the_messages_lost_seq_rises_and_the_end_is_seen(
             progress.Publisher().running() as publisher,
         ):
             followers = [tasks.create_task(collect(job)) for _ in range(3)]
-            await pool.run(run, job, on_change=publisher.offer)
+            await pool.run(run, job, on_change=one_by_one(publisher))
             ended_at = time.monotonic()
 
         counts = channel_layers["default"].counts
@@ -117,7 +144,9 @@ async def test_with_half_of_the_messages_lost_seq_rises_and_the_end_is_seen(
             assert numbers == sorted(set(numbers))
             assert snapshots(seen)[-1]["state"] == "SUCCESS"
             assert isinstance(seen[-1], frames.End)
-            assert last_at - ended_at < POLL_SECONDS + 1
+            # The next look shows it, if no message has.
+            assert sum(ended_at < at < last_at for at in looks) <= 1
+            assert last_at - ended_at < POLL_SECONDS + 10
     finally:
         await close_layer()
 
@@ -127,7 +156,7 @@ async def test_stale_messages_do_not_put_off_the_next_look(settings: Any) -> Non
     job = await sync_to_async(make_job)(5, seq=7)
     stale = progress.snapshot(job)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         follower = tasks.create_task(collect(job))
 
         while not hub.statistics().mailboxes:
@@ -149,7 +178,7 @@ async def test_word_that_a_job_is_to_be_cancelled_is_news_to_its_followers(
     job = await sync_to_async(make_job)(5, seq=6, state="PROGRESS")
 
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         contextlib.aclosing(following.follow(job.pk)) as stream,
     ):
         seen = [await anext(stream), await anext(stream)]
@@ -187,11 +216,12 @@ async def test_all_that_is_followed_is_looked_for_with_one_query(
         while sum(len(look) == 10 for look in looks) < 5:
             await asyncio.sleep(0.01)
 
+        came = len(looks)
         spent = time.monotonic() - started
         await states.jobs().aupdate(state="CANCELLED", seq=9)
 
     # Four fifths of the interval at least between two looks, whoever comes.
-    assert len(looks) <= 5 + 10 + spent / 0.08
+    assert came <= 5 + 10 + spent / 0.08
     assert all(
         snapshots(follower.result()[0])[-1]["state"] == "CANCELLED"
         for follower in followers
@@ -229,7 +259,7 @@ async def test_followers_stay_while_the_database_is_away(
     monkeypatch.setattr(watching, "_news", look)
     job = await sync_to_async(make_job)(state="CANCELLED")
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         follower = tasks.create_task(collect(job))
 
         while "the followed jobs cannot be read" not in caplog.text:
@@ -298,7 +328,7 @@ async def test_publishing_neither_fails_nor_slows_a_job(
 
         assert len(offers) > 50
         # Some wait for a busy machine; whoever waits for the layer waits with each.
-        assert statistics.median(offers) < 0.05
+        assert statistics.median(offers) < 0.2
         states_now = {job.state async for job in states.jobs()}
         assert states_now == {"SUCCESS"}
         assert snapshots(follower.result()[0])[-1]["state"] == "SUCCESS"

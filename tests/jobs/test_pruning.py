@@ -106,7 +106,7 @@ async def test_whoever_sweeps_prunes_too(monkeypatch: pytest.MonkeyPatch) -> Non
     await sync_to_async(finished)(days=8)
     monkeypatch.setattr(sweeper, "PRUNE_SECONDS", 0.01)
 
-    async with sweeper.sweeping(DatabaseQueue()), asyncio.timeout(10):
+    async with sweeper.sweeping(DatabaseQueue()), asyncio.timeout(60):
         while await sync_to_async(left)():
             await asyncio.sleep(0.01)
 
