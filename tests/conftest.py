@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import pytest
 
-from asgi_example import programs, services
+from asgi_example import ports, programs, services
 from tests import forms, npm, settings
 
 if TYPE_CHECKING:
@@ -140,6 +140,13 @@ def redis_url(redis_server: services.Redis) -> str:
         client.flushall()
 
     return redis_server.url
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port at which nobody listens, nor will before the end of the test."""
+    with ports.listen(0) as bound:
+        yield int(bound.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

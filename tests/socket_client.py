@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("Client", "connect")
 
 #: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Client:
@@ -103,11 +103,15 @@ async def connect(
 
     try:
         client.does({"type": "websocket.connect"})
+
+        if init:
+            # At once: the server waits for it no longer than it is told to.
+            client.says({"type": "connection_init"})
+
         async with asyncio.timeout(PATIENCE):
             client.accepted = await client._from_server.get()
 
         if init:
-            client.says({"type": "connection_init"})
             assert await client.hears() == {"type": "connection_ack"}
 
         yield client

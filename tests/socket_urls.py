@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from adrf.views import APIView as AsyncAPIView
@@ -78,17 +77,28 @@ def sync(request: HttpRequest) -> FrameResponse:
 
 
 def slow(request: HttpRequest) -> FrameResponse:
+    release = seen.setdefault("release", threading.Event())
     seen.setdefault("slow", threading.Event()).set()
-    seen.setdefault("release", threading.Event()).wait(20)
+    release.wait(60)
 
     return FrameResponse(one("slow"))
 
 
-def second(request: HttpRequest) -> FrameResponse:
-    """A sync view that takes a second."""
-    time.sleep(1)
+#: Of `fifth`, and of the four that wait for it and for each other.
+together = threading.Barrier(5, timeout=60)
 
-    return FrameResponse(one("second"))
+
+def fourfold(request: HttpRequest) -> FrameResponse:
+    """A sync view that waits until four of it run, and `fifth`."""
+    together.wait()
+
+    return FrameResponse(one("fourfold"))
+
+
+def fifth(request: HttpRequest) -> HttpResponse:
+    together.wait()
+
+    return HttpResponse()
 
 
 async def stuck(request: HttpRequest) -> FrameResponse:
@@ -237,7 +247,8 @@ urlpatterns = [
     path("echo/<str:word>/", echo),
     path("sync/", sync),
     path("slow/", slow),
-    path("second/", second),
+    path("fourfold/", fourfold),
+    path("fifth/", fifth),
     path("stuck/", stuck),
     path("ever/", ever),
     path("database/", database),

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,8 @@ from django_partstream.transports import shutdown
 from tests.socket_client import connect
 
 ROOT = Path(__file__).resolve().parent.parent
+#: How long anything may take here; nothing waits for it to pass.
+PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ class Lifespan:
     async def ask(self, what):
         self._to_application.put_nowait({"type": f"lifespan.{what}"})
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self._from_application.get()
 
 
@@ -172,7 +173,7 @@ async def test_server_hears_the_signal_after_sockets_said_goodbye(signals):
         }
         assert await client.hears() == (1012, "The server restarts.")
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while signals[1:] != [signal.SIGTERM]:
                 await asyncio.sleep(0.005)
 
@@ -477,6 +478,7 @@ async def socket(server, **kwargs):
     async with websockets.connect(
         f"ws://127.0.0.1:{server.port}/ws/partstream/",
         subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
+        open_timeout=PATIENCE,
         **kwargs,
     ) as client:
         await say(client, {"type": "connection_init"})
@@ -490,7 +492,7 @@ async def say(client, message):
 
 
 async def hear(client):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return json.loads(await client.recv())
 
 
@@ -506,23 +508,24 @@ async def test_real_client_follows_a_stream(server):
 
 
 async def test_real_ping_does_not_wait_for_a_sync_view(server):
-    async with socket(server) as busy, socket(server) as other:
-        started = time.monotonic()
+    fifth = f"http://127.0.0.1:{server.port}/fifth/"
 
+    async with socket(server) as busy, socket(server) as other:
         for number in range(4):
-            await say(busy, wanted(str(number), "/second/"))
+            await say(busy, wanted(str(number), "/fourfold/"))
 
         await say(busy, {"type": "ping"})
         await say(other, {"type": "ping"})
 
+        # None of the four ends without the fifth.
         assert await hear(busy) == {"type": "pong"}
         assert await hear(other) == {"type": "pong"}
-        assert time.monotonic() - started < 0.8
 
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+            assert (await client.get(fifth)).status_code == 200
+
+        # Nor any without the others: one after the other they would all fail.
         heard = [await hear(busy) for _ in range(16)]
-
-        # One after the other they would take four.
-        assert time.monotonic() - started < 3
         assert {message["type"] for message in heard} == {"next", "complete"}
 
 
@@ -569,7 +572,6 @@ async def test_real_restart_says_goodbye(server):
     async with socket(server) as client, socket(server) as idle:
         await say(client, wanted("1", "/ever/"))
         await hear(client)
-        started = time.monotonic()
         server.process.request_stop()
         end = await hear(client)
 
@@ -583,7 +585,7 @@ async def test_real_restart_says_goodbye(server):
     await asyncio.to_thread(
         server.process.wait_until,
         lambda: server.process.exit_code is not None,
-        seconds=20,
+        seconds=PATIENCE,
     )
 
     assert end["payload"] == {
@@ -593,7 +595,6 @@ async def test_real_restart_says_goodbye(server):
         "cursor": "c0",
         "reason": "shutdown",
     }
-    assert time.monotonic() - started < 10
     assert "background ends" in server.output
     assert "Application shutdown complete" in server.output
     assert "Traceback" not in server.output
@@ -611,7 +612,7 @@ async def test_real_restart_ends_a_stream_over_http(server):
     await asyncio.to_thread(
         server.process.wait_until,
         lambda: server.process.exit_code is not None,
-        seconds=20,
+        seconds=PATIENCE,
     )
 
     assert start["type"] == "start"
@@ -619,15 +620,13 @@ async def test_real_restart_ends_a_stream_over_http(server):
     assert rest[0]["cursor"] == "c0"
 
 
-async def test_real_restart_of_an_idle_server_is_prompt(server):
-    started = time.monotonic()
+async def test_real_restart_ends_an_idle_server(server):
     server.process.request_stop()
     await asyncio.to_thread(
         server.process.wait_until,
         lambda: server.process.exit_code is not None,
-        seconds=20,
+        seconds=PATIENCE,
     )
 
     # As uvicorn ends since it hands signals on.
     assert server.process.exit_code in (0, -signal.SIGTERM)
-    assert time.monotonic() - started < 5

@@ -22,6 +22,7 @@ from django_partstream.routing import PartStreamConsumer
 from django_partstream.subscriptions import open_subscription
 from django_partstream.transports.websocket import RefusedError, Subscription
 from tests import socket_urls
+from tests.forms import count
 from tests.socket_client import connect
 
 HANDSHAKE = {
@@ -472,16 +473,18 @@ async def test_request_is_finished_when_its_view_is_cancelled():
 async def test_no_connection_is_held_while_frames_flow_or_left_behind(
     monkeypatch, max_age
 ):
-    opened, closed = [], []
+    opened, closed, ours = [], [], []
     kind = type(connections["default"])
     connect_, close = kind.connect, kind.close
 
     def connecting(self):
         connect_(self)
+        ours.append(self)
         opened.append(threading.current_thread())
 
     def closing(self):
-        if self.connection is not None:
+        # Not those that a test before has left to the threads of the process.
+        if self.connection is not None and self in ours:
             closed.append(threading.current_thread())
 
         close(self)
@@ -534,7 +537,7 @@ def wanted(identifier, url):
 
 
 async def began(name):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while name not in socket_urls.seen:
             await asyncio.sleep(0.005)
 
@@ -553,7 +556,7 @@ async def test_cancelled_sync_view_frees_its_id_at_once():
     assert heard[-1] == {"id": "1", "type": "complete"}
 
 
-GARBAGE_SEED = random.randrange(2**32)
+GARBAGE_SEED = count(7, random.randrange(2**32))
 
 
 async def test_garbage_never_raises_nor_logs_an_error(caplog):

@@ -102,9 +102,15 @@ async def ever():
 
 
 async def soon(state):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not state():
             await asyncio.sleep(0.005)
+
+
+async def turns():
+    """Let everything happen that waits for nothing outside."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 NOT_YOURS = Problem(status=403, code="permission_denied", detail="Not yours.")
@@ -401,8 +407,10 @@ async def test_client_that_only_pings_is_sent_away(configure):
     async with connect(Site().application, init=False) as client:
         client.says({"type": "ping"})
 
-        assert await client.hears() == {"type": "pong"}
-        assert await client.hears() == (4408, "No connection_init came in time.")
+        while (heard := await client.hears()) == {"type": "pong"}:
+            client.says({"type": "ping"})
+
+    assert heard == (4408, "No connection_init came in time.")
 
 
 async def test_client_that_has_introduced_itself_may_be_silent(configure):
@@ -526,7 +534,7 @@ async def test_complete_stops_the_work_at_once():
         client.says(subscribe(url="/ever/"))
         await client.hears()
         client.says({"id": "1", "type": "complete"})
-        await asyncio.wait_for(site.is_closed.wait(), 10)
+        await asyncio.wait_for(site.is_closed.wait(), 60)
         client.says({"type": "ping"})
 
         assert await client.hears() == {"type": "pong"}
@@ -545,7 +553,7 @@ async def test_complete_stops_what_has_not_begun():
         client.says(subscribe(url="/endless/"))
         await began.wait()
         client.says({"id": "1", "type": "complete"})
-        await asyncio.wait_for(site.is_closed.wait(), 10)
+        await asyncio.wait_for(site.is_closed.wait(), 60)
 
 
 async def test_leaving_stops_all_work():
@@ -593,7 +601,7 @@ async def test_producer_that_never_waits_leaves_the_others_their_turn():
         await client.hears()
         client.says({"type": "ping"})
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await client.hears() != {"type": "pong"}:
                 pass
 
@@ -730,7 +738,7 @@ async def test_client_that_does_not_read_costs_no_memory():
         client.reads.clear()
         reached = produced + 1
         client.says({"type": "ping"})
-        await asyncio.sleep(0.05)
+        await turns()
 
         assert produced <= reached + 1
         client.reads.set()
@@ -863,7 +871,7 @@ async def test_peer_that_does_not_read_is_told_the_newest_when_it_does():
     async with pushing() as (client, made, _):
         client.reads.clear()
         made.publish(1, 2, 3)
-        await asyncio.sleep(0.01)
+        await turns()
         made.publish(4, 5)
         client.reads.set()
 
@@ -891,7 +899,7 @@ async def test_pushed_frame_waits_behind_a_message_before_it():
     async with pushing() as (client, made, _):
         client.reads.clear()
         client.says(subscribe("2"), {"type": "ping"})
-        await asyncio.sleep(0.01)
+        await turns()
         made.publish(1)
         client.reads.set()
         heard = await client.hears_all(6)
@@ -999,7 +1007,7 @@ async def restart():
             told.request(then)
 
         async def is_over(self):
-            await asyncio.wait_for(done.wait(), 10)
+            await asyncio.wait_for(done.wait(), 60)
             return self.seconds
 
     return Restart()
@@ -1085,7 +1093,7 @@ async def test_restart_closes_idle_sockets_and_new_ones(restart):
 async def test_restart_without_sockets_is_immediate(restart):
     restart.begins()
 
-    assert await restart.is_over() < 1
+    assert await restart.is_over() < shutdown.GRACE_SECONDS
 
 
 async def test_restart_waits_for_a_client_that_does_not_read_no_longer_than_it_may(

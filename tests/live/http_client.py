@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("Stream", "opened")
 
 #: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 4.0
+PATIENCE = 60.0
 
 
 class Stream:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +129,7 @@ async def socket(server: Server, **options: Any) -> AsyncIterator[Socket]:
         server.socket_url,
         subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
         proxy=None,
+        open_timeout=PATIENCE,
         **options,
     ) as client:
         one = Socket(client)

@@ -392,11 +392,11 @@ async def test_stream_that_waits_for_changes_holds_no_connection(
 
     async with follow("/guarded/", cookie) as stream:
         await stream.hears_until("live")
-        await until(lambda: open_connections() == before)
+        await until(lambda: open_connections() <= before)
         views.shown["orders"] = 1
         await apublish("orders")
         await stream.hears_until("part")
-        await until(lambda: open_connections() == before)
+        await until(lambda: open_connections() <= before)
 
 
 def request_threads() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.servers import Server, serving, socket
+from tests.live.servers import PATIENCE, Server, serving, socket
 
 CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -48,6 +47,7 @@ async def test_server_that_stops_sends_its_clients_elsewhere_and_nothing_is_lost
         async with socket(first) as client:
             await client.subscribes("1", "/steps/")
             heard = [(await client.hears())["payload"] for _ in range(4)]
+            await all_begin(begun)
             first.process.request_stop()
             heard += await client.hears_until("end")
             code = await client.hears()
@@ -68,6 +68,12 @@ async def test_server_that_stops_sends_its_clients_elsewhere_and_nothing_is_lost
     # What was closed is not run again; what was not had begun in both.
     runs = Counter(line.split()[0] for line in begun.read_text().splitlines())
     assert runs == {"0": 1, "1": 1, "2": 1, "3": 2, "4": 2, "5": 2}
+
+
+async def all_begin(begun: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while len(begun.read_text().splitlines()) < 6:
+            await asyncio.sleep(0.01)
 
 
 def data(heard: list[Any]) -> dict[str, Any]:
@@ -109,18 +115,17 @@ async def test_sync_part_holds_up_no_message_of_its_own_socket_or_of_another(
     async with socket(server) as busy, socket(server) as other:
         await busy.subscribes("1", "/blocking/")
         await busy.hears_until("start")
-        on_the_same = await answered_within(busy)
-        on_another = await answered_within(other)
+
+        # Nothing lets the part go on before all of this.
+        await pings(busy)
+        await pings(other)
         await busy.says(id="1", type="complete")
-        # The id is free at once, though the thread sleeps on.
+        # The id is free at once, though its thread is not.
         await busy.subscribes("1", "/whoami/")
-        started = time.perf_counter()
         heard = await busy.hears_until("end")
-        freed = time.perf_counter() - started
+        await server.asks("/unblock/")
 
     assert heard[1]["name"] == "data"
-    # 50 ms where the machine has nothing else to do.
-    assert max(on_the_same, on_another, freed) < 0.5
 
 
 async def test_client_that_does_not_read_delays_nobody_and_is_dropped(
@@ -131,14 +136,19 @@ async def test_client_that_does_not_read_delays_nobody_and_is_dropped(
         socket(server) as other,
     ):
         await slow.subscribes("1", "/flood/")
-        slowest = 0.0
-        ended = False
+        state = await server.asks("/state/")
+        answered_meanwhile = 0
 
-        async with asyncio.timeout(20):
-            while not ended:
-                slowest = max(slowest, await answered_within(other))
+        async with asyncio.timeout(PATIENCE):
+            while state["shown"].get("flood") != "ended":
+                made = state["made"].get("flood", 0)
+                await pings(other)
                 state = await server.asks("/state/")
-                ended = state["shown"].get("flood") == "ended"
+
+                # No more is made: the server waits for its client, and has not yet
+                # dropped it.
+                if made == state["made"].get("flood") and not state["shown"]:
+                    answered_meanwhile += 1
 
         # What was sent before can still be read.
         while isinstance(heard := await slow.hears(), dict):
@@ -147,19 +157,12 @@ async def test_client_that_does_not_read_delays_nobody_and_is_dropped(
     # No more was made than what the sockets between the two hold.
     assert state["made"]["flood"] < 200
     assert heard in (1006, 1013)
-    # Whoever had to wait for it would wait until it is dropped. A busy machine alone
-    # takes a good part of a second.
-    assert slowest < 0.75 * SEND_TIMEOUT
+    # Whoever had to wait for it would wait until it is dropped. In quiet it is 50.
+    assert answered_meanwhile >= 1
 
 
-async def answered_within(client: Any) -> float:
-    """How long the slowest of five pings took."""
-    took = []
-
+async def pings(client: Any) -> None:
+    """Asks five times, and is answered."""
     for _ in range(5):
-        started = time.perf_counter()
         await client.says(type="ping")
         assert await client.hears() == {"type": "pong"}
-        took.append(time.perf_counter() - started)
-
-    return max(took)

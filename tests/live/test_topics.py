@@ -16,7 +16,6 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.test import Client
 
-from asgi_example.ports import free_port
 from django_partstream import apublish, hub, publish, topics, topics_for
 from django_partstream.bulk.effects import per_row_reason
 from tests.app.models import Account, Article, Contract, Review, Tag
@@ -38,7 +37,7 @@ class Heard:
         self.topics.append(message["topic"])
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.topics) < count:
                 await asyncio.sleep(0.005)
 
@@ -170,9 +169,9 @@ def test_topic_must_be_a_text(topic: Any) -> None:
 
 @pytest.mark.parametrize("backend", [CORE, PUBSUB], ids=["core", "pubsub"])
 async def test_layer_that_is_down_is_logged_and_hurts_nobody(
-    settings: Any, caplog: Any, backend: str
+    settings: Any, caplog: Any, refusing_port: int, backend: str
 ) -> None:
-    hosts = [f"redis://127.0.0.1:{free_port()}"]
+    hosts = [f"redis://127.0.0.1:{refusing_port}"]
     settings.CHANNEL_LAYERS = {
         "default": {"BACKEND": backend, "CONFIG": {"hosts": hosts}}
     }
@@ -193,7 +192,8 @@ async def test_layer_that_is_down_is_logged_and_hurts_nobody(
             await heard.until(1)
 
     assert await Account.objects.acount() == 1
-    assert seconds < 0.5
+    # A few milliseconds, unless the machine is busy.
+    assert seconds < 5
     assert "the channel layer failed" in caplog.text
 
 
@@ -229,7 +229,7 @@ def test_process_that_ends_sends_what_it_has_published(
         return float(seconds)
 
     # Its imports, which take as long as the machine pleases, not counted.
-    assert asyncio.run(follow()) < 10
+    assert asyncio.run(follow()) < 30
 
 
 def layer(backend: str, url: str) -> dict[str, Any]:

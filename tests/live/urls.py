@@ -21,6 +21,7 @@ urlpatterns = [
     path("owned/<int:pk>/", views.Owned.as_view()),
     path("steps/", views.Steps.as_view()),
     path("blocking/", views.Blocking.as_view()),
+    path("unblock/", views.unblock),
     path("whoami/", views.whoami),
     path("flood/", views.flood),
     path("state/", views.state),

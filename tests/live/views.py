@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,11 +235,21 @@ class Steps(ProgressiveView):
         return run
 
 
+#: Lets the parts of `Blocking` go on.
+unblocked = threading.Event()
+
+
 class Blocking(ProgressiveView):
-    """A sync part that takes a second."""
+    """A sync part that takes its time."""
 
     def get_parts(self) -> Any:
-        return [("blocking", lazy(lambda: time.sleep(1)))]
+        return [("blocking", lazy(lambda: unblocked.wait(60)))]
+
+
+async def unblock(_request: HttpRequest) -> HttpResponse:
+    unblocked.set()
+
+    return HttpResponse()
 
 
 def show(_request: HttpRequest, name: str, value: str) -> HttpResponse:
