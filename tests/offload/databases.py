@@ -102,7 +102,9 @@ def open_connections(*, state: str | None = None) -> set[int]:
         else:
             cursor.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = %s"
-                " AND pid <> pg_backend_pid() AND (%s::text IS NULL OR state = %s)",
+                " AND pid <> pg_backend_pid() AND (%s::text IS NULL OR state = %s)"
+                # Not those of the server itself, which cleans up when it likes.
+                " AND backend_type = 'client backend'",
                 [name, state, state],
             )
 

@@ -22,17 +22,18 @@ from django_partstream.transports.lent_threads import MOST_IDLE
 from tests.forms import count
 from tests.offload.databases import open_connections
 from tests.settings import TEST_DATABASE
-from tests.streams.servers import Reader, Server
+from tests.streams.servers import PATIENCE, Reader, Server
 
 THREADS = 4
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
 
     while not condition():
         assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_hundred_aborted_streams_leave_nothing(server: Server) -> None:
     def is_at_rest(state: dict[str, Any]) -> bool:
         return (
             state["running"] == 0
-            and state["tasks"] == at_first["tasks"]
+            and state["tasks"] <= at_first["tasks"]
             and state["pool"] == [0, 0, 0]
             # Those of requests, which wait for the next.
             and state["others"] <= at_first["others"] + MOST_IDLE

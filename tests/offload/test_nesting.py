@@ -38,7 +38,7 @@ def nested(work: Callable[[], Awaitable[Any]]) -> Callable[[], tuple[int, Any]]:
 
 
 async def at_once(part: Callable[[], Any]) -> list[Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await asyncio.gather(*(offload.run_sync(part) for _ in range(CALLS)))
 
 
@@ -135,7 +135,7 @@ async def test_iteration_and_calls_between_its_items() -> None:
 
 
 async def test_iterations_of_which_no_more_run_than_may() -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         results = await asyncio.gather(*(_collected() for _ in range(CALLS)))
 
     assert results == [list(range(100))] * CALLS

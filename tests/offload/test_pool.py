@@ -12,12 +12,13 @@ import pytest
 from django.utils import timezone, translation
 
 from django_partstream import offload
+from django_partstream.offload import pool as pool_module
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
 
 async def test_calls_run_at_once(pool: offload.Pool) -> None:
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=100)
 
     await asyncio.gather(pool.run(barrier.wait), pool.run(barrier.wait))
 
@@ -82,16 +83,17 @@ async def test_what_a_call_sets_ends_with_it() -> None:
     pool.close()
 
 
-async def test_quick_calls_of_the_same_moment_share_a_thread() -> None:
+async def test_quick_calls_of_the_same_moment_share_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A busy machine may take the thread away in the midst of a millisecond.
+    monkeypatch.setattr(pool_module, "SHARE_SECONDS", 60.0)
     pool = offload.Pool(6, name="test")
-    shared = 0
 
     for _ in range(50):
         calls = [pool.run(threading.get_ident) for _ in range(6)]
-        shared += len(set(await asyncio.gather(*calls))) == 1
+        assert len(set(await asyncio.gather(*calls))) == 1
 
-    # A busy machine may take a thread away in the middle.
-    assert shared > 25
     pool.close()
 
 
@@ -100,11 +102,11 @@ async def test_a_slow_call_holds_none_of_the_same_moment_back(
 ) -> None:
     release = threading.Event()
     before = asyncio.create_task(pool.run(int))
-    slow = asyncio.create_task(pool.run(release.wait, 10))
+    slow = asyncio.create_task(pool.run(release.wait, 100))
     behind = asyncio.create_task(pool.run(int))
 
     # Neither the result that it had made, nor the call behind it.
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await before
         await behind
 
@@ -120,17 +122,17 @@ async def test_a_result_does_not_wait_for_the_call_that_follows_in_its_thread() 
 
     def until_going_on() -> None:
         begun.set()
-        going_on.wait(10)
+        going_on.wait(100)
 
     first = asyncio.create_task(pool.run(until_going_on))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 100)
 
     # It comes later, when nobody counts on one thread for both.
-    second = asyncio.create_task(pool.run(release.wait, 10))
+    second = asyncio.create_task(pool.run(release.wait, 100))
     await asyncio.sleep(0.01)
     going_on.set()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await first
 
     assert not second.done()
@@ -141,9 +143,9 @@ async def test_a_result_does_not_wait_for_the_call_that_follows_in_its_thread() 
 
 async def test_iterations_leave_threads_to_others(pool: offload.Pool) -> None:
     release = threading.Event()
-    long = [asyncio.create_task(pool.run_long(release.wait, 10)) for _ in range(2)]
+    long = [asyncio.create_task(pool.run_long(release.wait, 100)) for _ in range(2)]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(pool.run(abs, -1) for _ in range(10))) == [1] * 10
 
     assert pool.statistics().running == 1
@@ -158,13 +160,13 @@ async def test_a_closed_pool_lets_calls_end_and_takes_no_more() -> None:
 
     def until_released() -> str:
         begun.set()
-        release.wait(10)
+        release.wait(100)
 
         return "ended"
 
     running = asyncio.create_task(pool.run(until_released))
     waiting = asyncio.create_task(pool.run(int))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 100)
     closing = asyncio.create_task(asyncio.to_thread(pool.close))
 
     with pytest.raises(asyncio.CancelledError):
@@ -203,11 +205,11 @@ async def test_a_call_outlives_the_loop_of_its_caller() -> None:
 
     def call() -> None:
         begun.set()
-        release.wait(10)
+        release.wait(100)
 
     async def caller() -> asyncio.Task[None]:
         task = asyncio.create_task(pool.run(call))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 100)
 
         return task
 
@@ -226,7 +228,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=110,
         check=False,
     )
 

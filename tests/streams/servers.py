@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: How long anything may take here; nothing waits for it to pass.
+PATIENCE = 60.0
 
 ASGI = "tests.streams.application:application"
 WSGI = "tests.streams.application:wsgi"
@@ -67,7 +69,7 @@ class Server:
     def ask(
         self, method: str, path: str, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(ports.HOST, self.port, timeout=20)
+        connection = http.client.HTTPConnection(ports.HOST, self.port, timeout=PATIENCE)
 
         with contextlib.closing(connection):
             connection.request(method, path, headers=dict(headers))
@@ -83,7 +85,7 @@ class Server:
 
     def until(self, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The state as soon as it is as it should be."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
 
         while not ready(found := self.state()):
             assert time.monotonic() < deadline, (found, self.process.output())
@@ -120,7 +122,7 @@ class Reader:
         self, server: Server, path: str, *, receive_buffer: int | None = None, **headers
     ) -> None:
         self.socket = socket.socket()
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE)
 
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -98,7 +98,7 @@ class Site:
         self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]
     ) -> tuple[int, dict[str, str], bytes]:
         return self._loop.run_until_complete(
-            asyncio.wait_for(self._ask(method, path, query, headers), 30)
+            asyncio.wait_for(self._ask(method, path, query, headers), 60)
         )
 
     async def _ask(

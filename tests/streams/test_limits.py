@@ -39,11 +39,12 @@ def nothing_is_left() -> Iterator[None]:
 def forget() -> None:
     """Wait until every dropped response is gone, also from the thread of its
     request."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
 
     while slots.held(HERE):
         gc.collect()
         assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 async def begun(client: AsyncClient, url: str, **headers: str) -> Any:
@@ -132,7 +133,7 @@ async def test_socket_counts_like_every_stream(
         gone = next(one["id"] for one in heard if one["type"] == "next")
         socket.says({"id": gone, "type": "complete"})
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while slots.held(HERE) == 2:
                 await asyncio.sleep(0.001)
 
@@ -361,16 +362,23 @@ async def test_queue_and_heartbeat_are_the_views_or_the_settings(
         Quiet.stream_queue_frames = 2
         Steps.heartbeat = 0.01
     else:
-        settings.PARTSTREAM = {"STREAM_QUEUE_FRAMES": 2, "HEARTBEAT_SECONDS": 0.01}
+        settings.PARTSTREAM = {"STREAM_QUEUE_FRAMES": 2, "HEARTBEAT_SECONDS": 60}
 
     flood = aiter(await Quiet.as_view()(async_rf.get("/", headers=NDJSON)))
     await anext(flood)
     # The first write was the start alone; what waited meanwhile is the second.
     second = await anext(flood)
+    await flood.aclose()
+
+    if kind == "settings":
+        settings.PARTSTREAM = {"HEARTBEAT_SECONDS": 0.01}
+
     steps = aiter(await Steps.as_view()(async_rf.get("/", headers=NDJSON)))
-    heard = [await anext(steps) for _ in range(4)]
+
+    # On a busy machine it is not the third.
+    async with asyncio.timeout(60):
+        while await anext(steps) != b'{"type":"ping"}\n':
+            pass
 
     assert second.count(b"\n") == 2
-    assert heard[-1] == b'{"type":"ping"}\n'
-    await flood.aclose()
     await steps.aclose()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from django_partstream.transports.lent_threads import MOST_IDLE
 from tests.forms import count
 from tests.streams import views
-from tests.streams.servers import Reader, Server, serving
+from tests.streams.servers import PATIENCE, Reader, Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,13 +125,19 @@ def test_stream_says_how_it_wants_to_be_carried(server: Server, accept: str) -> 
 @pytest.mark.parametrize("accept", [NDJSON, EVENTS])
 def test_silence_is_broken_by_pings(server: Server, accept: str) -> None:
     with Reader(server, "/impatient/", Accept=accept) as reader:
-        frames = [reader.frame() for _ in range(5)]
+        frames = [reader.frame()]
+
+        # On a busy machine one may come before the part.
+        while [one["type"] for one in frames].count("ping") < 3 or len(frames) < 5:
+            frames.append(reader.frame())
+
         server.release("first")
 
         while (frame := reader.frame())["type"] == "ping":
             pass
 
-    assert [one["type"] for one in frames] == ["start", "part", "ping", "ping", "ping"]
+    others = [one["type"] for one in frames if one["type"] != "ping"]
+    assert others == ["start", "part"]
     assert frame["name"] == "first"
 
 
@@ -169,14 +176,17 @@ def test_work_of_many_clients_ends_without_the_collector(server: Server) -> None
             reader.abort()
 
     after = server.until(
-        lambda state: state["slots"] == 0 and state["tasks"] <= before["tasks"]
+        lambda state: (
+            state["slots"] == 0
+            and state["tasks"] <= before["tasks"]
+            and state["threads"] <= before["threads"] + MOST_IDLE
+        )
     )
 
     begun = [line for line in after["log"] if line.endswith("begins")]
     ended = [line for line in after["log"] if line.endswith("is cancelled")]
     assert len(begun) == len(ended)
     assert after["connections"] == before["connections"] == 0
-    assert after["threads"] <= before["threads"] + 8
 
 
 @pytest.mark.django_db
@@ -191,7 +201,7 @@ def test_client_that_stops_reading_is_dropped_and_its_work_ended(
         with Reader(server, "/flood/", receive_buffer=4096, Accept=NDJSON) as reader:
             reader.frame()
             # From here on it reads nothing.
-            stalled = server.until(lambda state: state["log"][-1] == "flood ends")
+            stalled = server.until(lambda state: "flood ends" in state["log"])
             server.until(lambda state: (state["slots"], state["connections"]) == (0, 0))
 
             # It can tell that it was cut.
@@ -221,7 +231,7 @@ def test_server_that_stops_says_goodbye_to_streams(kind: str) -> None:
             ends = [reader.rest() for reader in (lines, events)]
 
         server.process.wait_until(
-            lambda: server.process.exit_code is not None, seconds=20
+            lambda: server.process.exit_code is not None, seconds=PATIENCE
         )
         output = server.process.output()
 
