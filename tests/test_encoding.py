@@ -27,7 +27,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject, lazy
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, override
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rest_framework import renderers, serializers
 from rest_framework.exceptions import ErrorDetail
@@ -586,9 +586,11 @@ def containers(inner: st.SearchStrategy[Recipe]) -> st.SearchStrategy[Recipe]:
 
 
 values = st.recursive(leaves, containers, max_leaves=12)
+#: A busy machine may make any example a slow one.
+PATIENT: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
-@settings(max_examples=count(300, 1_000), deadline=None)
+@settings(max_examples=count(300, 1_000), **PATIENT)
 @given(values)
 def test_every_value_is_what_drf_makes_of_it_or_both_refuse(recipe):
     # In a list, because at the top json.dumps takes a lazy object for a str.
@@ -604,7 +606,7 @@ def test_every_value_is_what_drf_makes_of_it_or_both_refuse(recipe):
         assert read(encode([recipe()])) == expected
 
 
-@settings(max_examples=count(100, 300), deadline=None)
+@settings(max_examples=count(100, 300), **PATIENT)
 @given(datetimes | st.dates() | st.uuids() | st.timedeltas() | texts | integers)
 def test_texts_are_drfs_to_the_byte(value):
     try:

@@ -61,6 +61,7 @@ urlpatterns = [
     path("api/", include(router.urls)),
     path("api/", include(async_router.urls)),
     path("shop/", views.Shop.as_view()),
+    path("patient/", views.Patient.as_view()),
     path("shop/<slug:branch>/", views.Shop.as_view()),
     path("failing/", views.Failing.as_view()),
     path("six/", views.Six.as_view()),

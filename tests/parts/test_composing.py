@@ -35,7 +35,9 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "cached": lambda fn: cached_for(300)(fn),
     "timeout": lambda fn: with_timeout(fn, 30),
 }
-IMPATIENT = {**AROUND, "timeout": lambda fn: with_timeout(fn, 0.1)}
+IMPATIENT = {**AROUND, "timeout": lambda fn: with_timeout(fn, 0.05)}
+#: So long that a thread has come until then, also on a busy machine.
+LESS_IMPATIENT = {**AROUND, "timeout": lambda fn: with_timeout(fn, 0.4)}
 ORDERS = [*itertools.permutations(AROUND)]
 
 
@@ -74,7 +76,7 @@ class Work:
             self.calls += 1
 
             if self.outcome == "slow":
-                self.may_end.wait(10)
+                self.may_end.wait(60)
 
             if self.outcome == "fails":
                 raise ConnectionError("the service is down")
@@ -88,7 +90,7 @@ class Work:
             self.calls += 1
 
             if self.outcome == "slow":
-                await asyncio.sleep(10)
+                await asyncio.sleep(60)
 
             if self.outcome == "fails":
                 raise ConnectionError("the service is down")
@@ -130,7 +132,8 @@ async def test_all_three_compose_in_any_order(
     fn: Any = functools.partial(called, work.name)
 
     # What is quick has time enough on any machine.
-    around = IMPATIENT if outcome == "slow" else AROUND
+    impatient = LESS_IMPATIENT if kind == "sync" else IMPATIENT
+    around = impatient if outcome == "slow" else AROUND
 
     for name in reversed(order):
         fn = around[name](fn)
@@ -386,7 +389,7 @@ async def test_a_timeout_ends_the_statement_of_sync_work(order: Any) -> None:
 
     assert await part_of(fn) == (FALLBACK if order[0] == "safe" else "timeout")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while offload.statistics().abandoned or await running_statements():
             await asyncio.sleep(0.002)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import signing
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from django_partstream.errors import (
@@ -24,6 +24,9 @@ from django_partstream.parts.cursor import (
     sign,
 )
 
+#: A busy machine may make any example a slow one.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 ANN = Binding(view="shop.Dashboard", user=1, kwargs={"branch": "north"})
 
 
@@ -34,6 +37,7 @@ def signed(*names: str, query: str = "") -> str:
     return token
 
 
+@patient
 @given(
     names=st.lists(st.text(min_size=1, max_size=30), min_size=1, unique=True),
     query=st.text(max_size=100),
@@ -45,6 +49,7 @@ def test_what_is_signed_is_read(names: list[str], query: str) -> None:
     assert read(token, ANN, ttl=60) == Owed(query=query, names=tuple(names))
 
 
+@patient
 @given(
     names=st.lists(st.text(min_size=1, max_size=30), min_size=1, unique=True),
     query=st.text(max_size=100),
@@ -99,6 +104,7 @@ def test_every_altered_character_is_noticed() -> None:
             read(altered, ANN, ttl=60)
 
 
+@patient
 @given(st.text(max_size=200))
 def test_garbage_is_refused(token: str) -> None:
     with pytest.raises(CursorInvalidError):

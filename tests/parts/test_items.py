@@ -23,7 +23,7 @@ from tests.app.models import Account, Contract
 from tests.parts.merging import merge
 from tests.parts.streams import all_frames, frames_of, opened
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class ContractSerializer(serializers.ModelSerializer[Contract]):
@@ -396,11 +396,12 @@ async def test_parts_wait_for_a_reader_that_does_not_read() -> None:
         assert (await anext(frames))["type"] == "start"
         before = None
 
-        while made != before or not made:
+        while made != before or len(made) < 3:
             before = list(made)
             await asyncio.sleep(0.1)
 
-        assert made == [0, 1, 2]
+        # Whose thread comes first is for the system to say.
+        assert sorted(made) == [0, 1, 2]
         rest = [frame async for frame in frames]
 
     assert len(made) == 50
@@ -462,25 +463,27 @@ def test_in_a_transaction_a_list_lets_the_other_parts_have_the_thread() -> None:
         begun.set()
         yield from itertools.count()
 
+    names: list[str] = []
+    before = 0
+
     async def quick() -> int:
+        nonlocal before
+        # How soon it hears of it is for the system to say.
         assert await asyncio.to_thread(begun.wait, PATIENCE)
+        before = len(names)
         return int(await offload.run_here(Account.objects.count))
 
-    async def run() -> list[str]:
+    async def run() -> None:
         parts = ("endless", lazy(endless)), ("quick", lazy(quick))
 
         async with opened(*parts, in_transaction=True) as frames:
-            names: list[str] = []
-
             while "quick" not in names:
                 names.append((await anext(frames)).get("name", ""))
 
-            return names
+    async_to_sync(run)()
 
-    names = async_to_sync(run)()
-
-    assert names[1] == "endless"
-    assert len(names) < 100
+    assert "endless" in names
+    assert len(names) - before < 100
 
 
 async def test_a_list_that_takes_too_long_is_an_error() -> None:

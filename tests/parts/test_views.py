@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 from typing import Any
@@ -93,9 +94,22 @@ def test_some_parts_can_be_asked_for(client: Client) -> None:
 
 
 async def test_frames_arrive_in_the_order_of_completion(
-    async_client: AsyncClient,
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, meta, stock, orders, end = await lines(async_client, "/shop/")
+    may_end = asyncio.Event()
+    monkeypatch.setattr(views.Patient, "may_end", may_end)
+    response: Any = await async_client.get(
+        "/patient/", headers={"Accept": "application/x-ndjson"}
+    )
+    body = b""
+
+    async for chunk in response:
+        body += chunk
+
+        if b'"name":"stock"' in body:
+            may_end.set()
+
+    start, meta, stock, orders, end = map(json.loads, body.splitlines())
 
     assert start["type"] == "start"
     assert start["v"] == 1

@@ -39,6 +39,17 @@ class Shop(ProgressiveView):
         return {"apples": 4}
 
 
+class Patient(Shop):
+    """The same, with orders that wait until a test lets them go on."""
+
+    may_end = asyncio.Event()
+
+    async def get_orders(self, request: HttpRequest) -> Any:
+        await self.may_end.wait()
+
+        return await super().get_orders(request)
+
+
 class Failing(ProgressiveView):
     def get_parts(self) -> Any:
         return [
@@ -116,10 +127,14 @@ class Shrinking(ProgressiveView):
 
 
 class Endless(ProgressiveView):
-    stream_deadline = 0.2
+    stream_deadline = 0.3
 
     def get_parts(self) -> Any:
-        return [("quick", lazy(lambda: 1)), ("never", lazy(self.never))]
+        return [("quick", lazy(self.quick)), ("never", lazy(self.never))]
+
+    async def quick(self) -> Any:
+        # Without a thread, which may come late on a busy machine.
+        return 1
 
     async def never(self) -> Any:
         try:
