@@ -24,19 +24,12 @@ class PortError(Exception):
 
 def listen(port: int) -> socket.socket:
     """A socket bound to `port`, 0 meaning any. Raises PortError."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-
     try:
-        listener.bind((HOST, port))
+        return _bound(port)
     except OSError as error:
-        listener.close()
         raise PortError(port, error.strerror) from error
     except OverflowError as error:
-        listener.close()
         raise PortError(port, "ports end at 65535") from error
-
-    return listener
 
 
 def free_port() -> int:
@@ -58,10 +51,23 @@ def answers(port: int, path: str = "/") -> bool:
         connection.close()
 
 
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    try:
+        listener.bind((HOST, port))
+    except BaseException:
+        listener.close()
+        raise
+
+    return listener
+
+
 def _next_free(port: int) -> int:
     for candidate in range(max(port, 8000) + 1, min(port + 1000, 65536)):
         try:
-            listen(candidate).close()
+            _bound(candidate).close()
         except OSError:
             continue
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -330,6 +331,25 @@ def test_taken_port_is_refused_with_a_free_one():
 
     assert str(refused.value) == f"Port {port} cannot be used (Address already in use)."
     ports.listen(refused.value.free).close()
+
+
+def test_a_free_port_is_told_where_the_next_one_is_taken_too() -> None:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(ports.listen(0))
+        first.listen()
+        port = first.getsockname()[1]
+
+        with contextlib.suppress(ports.PortError):
+            # Somebody's, if not ours.
+            stack.enter_context(ports.listen(port + 1)).listen()
+
+        with pytest.raises(ports.PortError) as refused:
+            ports.listen(port)
+
+    assert str(refused.value) == (
+        f"Port {port} cannot be used (Address already in use)."
+    )
+    assert refused.value.free > port + 1
 
 
 def test_port_beyond_the_last_is_refused_with_a_free_one():
