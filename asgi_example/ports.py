@@ -33,9 +33,15 @@ def listen(port: int) -> socket.socket:
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with listen(0) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nobody uses at this moment, and that the system gives to nobody else
+    while this process lives: only who asks for it by its number gets it."""
+    listener = listen(0)
+    port = int(listener.getsockname()[1])
+    # Left bound: with SO_REUSEADDR, which servers set as we do, another socket may
+    # listen there all the same.
+    listener.detach()
+
+    return port
 
 
 def answers(port: int, path: str = "/") -> bool:

@@ -35,6 +35,15 @@ hypothesis.settings.register_profile("short", derandomize=True)
 if not forms.LONG:
     hypothesis.settings.load_profile("short")
 
+# How long a machine takes says nothing of what is tested.
+hypothesis.settings.register_profile(
+    "calm",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("calm")
+
 missing = functools.cache(programs.missing)
 
 

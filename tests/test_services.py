@@ -352,6 +352,19 @@ def test_a_free_port_is_told_where_the_next_one_is_taken_too() -> None:
     assert refused.value.free > port + 1
 
 
+def test_port_that_is_given_is_given_to_nobody_else() -> None:
+    port = ports.free_port()
+
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(ports.listen(0)) for _ in range(100)]
+
+        assert port not in {other.getsockname()[1] for other in others}
+
+        # But by its number, as a server does.
+        with ports.listen(port) as server:
+            server.listen()
+
+
 def test_port_beyond_the_last_is_refused_with_a_free_one():
     with pytest.raises(ports.PortError) as refused:
         ports.listen(70_000)
