@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from arq.worker import Worker
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
-from django_partstream.jobs import observer, states, submit, sweeper
+from django_partstream.jobs import arq_queue, observer, states, submit, sweeper
 from django_partstream.jobs.database_queue import DatabaseQueue
 from django_partstream.jobs.embedded_queue import EmbeddedQueue
 from django_partstream.jobs.queue import Queue, get_queue
@@ -124,6 +125,32 @@ async def test_arq_workers_work(settings: Any, redis_url: str) -> None:
 
     assert job.state == State.SUCCESS
     assert await sync_to_async(written)(job) == expected(35)
+
+
+async def test_an_arq_worker_that_loses_a_cancellation_ends_all_the_same(
+    settings: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose connection breaks at that moment."""
+    settings.PARTSTREAM = {"REDIS_URL": redis_url}
+    monkeypatch.setattr(arq_queue, "CANCEL_AGAIN_SECONDS", 0.01)
+    polling, lost = asyncio.Event(), asyncio.Event()
+
+    async def main(worker: Worker) -> None:
+        polling.set()
+
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Worker, "main", main)
+
+    async with asyncio.timeout(30), working(get_queue()):
+        await polling.wait()
+
+    assert lost.is_set()
 
 
 async def test_owners_take_turns_on_arq_whatever_came_first(

@@ -63,6 +63,10 @@ PUBLISH_TIMEOUT_SECONDS = 3.0
 #: After a Redis that did not answer, nobody waits for it for so long.
 DOWN_SECONDS = 5.0
 
+#: Where the connection to Redis breaks at the same moment, what is below arq may lose a
+#: cancellation; without messages to take, arq's worker would then poll for ever.
+CANCEL_AGAIN_SECONDS = 1.0
+
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 5.0
 
@@ -254,7 +258,12 @@ async def _until(worker: Worker, stop: asyncio.Event) -> None:
         for task in left:
             task.cancel()
 
-        await asyncio.wait(left)
+        while not all(task.done() for task in left):
+            await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+
+            # But not the slices, which have a grace.
+            if worker.main_task is not None:
+                worker.main_task.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -349,13 +358,18 @@ def _end_gently(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
 
+    def cancel() -> None:
+        if not worker.done():
+            worker.cancel()
+            loop.call_later(CANCEL_AGAIN_SECONDS, cancel)
+
     def on_signal() -> None:
         for number in signals:
             loop.remove_signal_handler(number)
 
         logger.info("the slice in hand ends, then the worker")
         stop.set()
-        worker.cancel()
+        cancel()
 
     for number in signals:
         loop.add_signal_handler(number, on_signal)
