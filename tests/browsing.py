@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page, Route
 
-__all__ = ("ARGUMENTS", "chromium", "serve")
+__all__ = ("ARGUMENTS", "CLIENT", "PATIENCE_MS", "chromium", "serve")
 
 CLIENT = (
     Path(__file__).resolve().parent.parent
@@ -36,7 +36,7 @@ ARGUMENTS = (
 
 #: Until what a test expects is there: a machine may be busy. Nothing waits so long for
 #: it to pass.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 #: React ships no modules for browsers: each file becomes a function of one module.
 COMMON = ("react", "scheduler", "react-dom", "react-dom/client")
@@ -55,7 +55,9 @@ def chromium(path: Path) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 

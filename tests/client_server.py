@@ -70,6 +70,10 @@ class Dashboard(ProgressiveView):
         seen[f"{key} made"] += 1
         await asyncio.sleep(seconds * float(self.request.GET.get("slower", "1")))
 
+        # In this process, not in the next.
+        if seconds > 0.2 and self.request.GET.get("stuck") == str(os.getpid()):
+            await asyncio.Event().wait()
+
         return seconds
 
     def flaky(self) -> str:

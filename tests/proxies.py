@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ("Way", "proxy")
 
 #: What becomes of the body: handed on as it comes, held until its end, held until a
-#: kilobyte is there, compressed piece by piece, or cut after the second piece.
+#: kilobyte is there, compressed piece by piece, or cut after the second line.
 Way = Literal["through", "hold", "blocks", "gzip", "cut"]
 BLOCK = 1024
 
@@ -83,8 +83,12 @@ def handled(body: Iterator[bytes], way: Way) -> Iterator[bytes]:
         case "gzip":
             yield from map(gzip.compress, body)
         case "cut":
-            yield next(body)
-            yield next(body)
+            read = b""
+
+            while read.count(b"\n") < 2:
+                read += next(body)
+
+            yield b"".join(read.splitlines(keepends=True)[:2])
         case "blocks":
             held = b""
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Error, expect
 from asgi_example import ports
 from asgi_example.processes import Process, Site
 from tests import documents
-from tests.browsing import chromium, serve
+from tests.browsing import PATIENCE_MS, chromium, serve
 from tests.proxies import proxy
 from tests.socket_proxy import cutting
 
@@ -27,7 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PARTS = {"now": "ok", "middle": "ok", "slowest": "ok", "flaky": "failed"}
 MERGED = {"now": {"city": "Zürich 東京 🛫"}, "middle": 0.15, "slowest": 0.3}
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("npm_packages")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.usefixtures("npm_packages"),
+    pytest.mark.timeout(400),
+]
 
 GUIDE = "docs/browser-client.md"
 MOUNTS = {
@@ -140,6 +144,17 @@ createApp({
 """
 
 
+#: What it was meanwhile: when we look it may be over.
+WATCH_STATES = """
+() => {
+  const part = document.getElementById("middle");
+  window.states = [];
+  new MutationObserver(() => window.states.push(part.dataset.state))
+    .observe(part, {attributes: true, attributeFilter: ["data-state"]});
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def browser(chromium_path: Path) -> Iterator[Browser]:
     with chromium(chromium_path) as browser:
@@ -155,7 +170,7 @@ def serving(port: int) -> Iterator[Process]:
 
     with Site() as site:
         process = site.start("uvicorn", command, cwd=ROOT)
-        process.wait_until(lambda: ports.answers(port, "/counts/"), seconds=30)
+        process.wait_until(lambda: ports.answers(port, "/counts/"), seconds=60)
         yield process
 
 
@@ -171,6 +186,7 @@ def server() -> Iterator[int]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 
@@ -244,8 +260,9 @@ def test_framework_shows_parts_retries_one_and_leaves(server, visit, script, key
     expect(page.locator("#flaky")).to_have_text('"there"')
     assert counts(server, key) == {"asked": 2, "made": 2, "flaky": 2}
 
+    page.evaluate(WATCH_STATES)
     page.locator("#reload").click()
-    expect(page.locator("#middle")).to_have_attribute("data-state", "stale")
+    page.wait_for_function("window.states.includes('stale')")
     expect(page.locator("#slowest")).to_have_attribute("data-state", "ok")
     assert counts(server, key)["made"] == 4
 
@@ -487,11 +504,13 @@ def test_server_that_restarts_is_found_again_with_the_cursor(visit, onSocket):
     with serving(port) as process:
         page = visit(port)
         page.evaluate("Math.random = () => 0.3")
-        read(page, "/dashboard/?key=restart&slower=4", onSocket=onSocket)
+        # Where it restarts there is a part left.
+        stuck = f"/dashboard/?key=restart&stuck={process.pid}"
+        read(page, stuck, onSocket=onSocket)
         page.wait_for_function("window.frames.some(({name}) => name === 'middle')")
         process.stop()
         process.start()
-        process.wait_until(lambda: ports.answers(port, "/counts/"), seconds=30)
+        process.wait_until(lambda: ports.answers(port, "/counts/"), seconds=60)
 
         frames = finish(page)
 
@@ -518,7 +537,7 @@ def test_script_of_the_guide_prints_what_is_shown(server, context, block, shown)
     with (
         contextlib.suppress(Error),
         page.expect_console_message(
-            lambda _: "".join(printed) == shown.text, timeout=10_000
+            lambda _: "".join(printed) == shown.text, timeout=60_000
         ),
     ):
         page.goto(f"http://127.0.0.1:{server}/page/")

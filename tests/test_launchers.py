@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Servers are made, and started, as the machine has time for it.
+pytestmark = pytest.mark.timeout(400)
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
@@ -104,9 +107,13 @@ def processes_of(place: Path) -> dict[int, str]:
     return found
 
 
+def pythons_of(place: Path) -> int:
+    return len([name for name in processes_of(place).values() if "python" in name])
+
+
 def eventually(state: Callable[[], bool]) -> bool:
-    """Wait for `state()`, 30 s at most."""
-    deadline = time.monotonic() + 30
+    """Wait for `state()`, 60 s at most."""
+    deadline = time.monotonic() + 60
 
     while not state() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -191,13 +198,13 @@ def test_full_demo_leaves_nothing_however_it_ends(launch, place, how):
     output = read_until(process, "Log in")
     address = re.search(r"Ready: http://127\.0\.0\.1:(\d+)/", output)
     assert address, output
+    # The launcher, three guardians, three of uvicorn's and the two workers, at least.
+    assert eventually(lambda: pythons_of(place) >= 9)
     running = processes_of(place)
     process.send_signal(how)
     process.communicate()
 
-    # The launcher, three guardians, three of uvicorn's and the two workers, at least.
     assert {"postgres", "redis-server"} < set(running.values())
-    assert len([name for name in running.values() if "python" in name]) >= 9
     assert process.returncode == (-how if how == signal.SIGKILL else 0)
     assert eventually(lambda: not processes_of(place))
     assert eventually(lambda: not list(place.iterdir()))

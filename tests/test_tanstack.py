@@ -68,7 +68,7 @@ def test_a_query_takes_each_part_when_it_is_there(origin: str) -> None:
         cwd=PACKAGES.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     printed, _, heard = done.stdout.strip().rpartition("\n")

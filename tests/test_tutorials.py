@@ -19,6 +19,7 @@ FILE = b"number,customer,total,placed\nB1,Eve,1.00,2026-02-01\nB2,Eve,?,2026-02-
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(600)
 def test_the_tutorials_do_what_they_say(
     tmp_path: Path, chromium_path: Path, leave_out: Callable[[str, str], NoReturn]
 ) -> None:

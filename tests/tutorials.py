@@ -107,7 +107,7 @@ def _run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, f"{block}: {block.text}\n{done.stdout}\n{done.stderr}"
@@ -147,11 +147,11 @@ def _served(
         yield
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=60)
 
 
 def _wait_until_open(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
 
     while time.monotonic() < until:
         assert server.poll() is None, log.read_text()

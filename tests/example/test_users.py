@@ -59,7 +59,7 @@ def full_demo() -> Iterator[str]:
             cwd=ROOT,
             environment=environment,
         )
-        server.wait_until_logged("Uvicorn running on", seconds=30)
+        server.wait_until_logged("Uvicorn running on", seconds=60)
         yield f"http://127.0.0.1:{port}"
         assert "Traceback" not in server.output()
 
@@ -67,14 +67,14 @@ def full_demo() -> Iterator[str]:
 @pytest.fixture
 def visitor(full_demo) -> Iterator[httpx.Client]:
     """Somebody who is not logged in."""
-    with httpx.Client(base_url=full_demo, timeout=30) as client:
+    with httpx.Client(base_url=full_demo, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 def ann(full_demo) -> Iterator[httpx.Client]:
     """Logged in by the form, as a browser does."""
-    with httpx.Client(base_url=full_demo, timeout=30) as client:
+    with httpx.Client(base_url=full_demo, timeout=60) as client:
         answer = log_in(client, "ann", "ann-demo")
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
         yield client
@@ -83,7 +83,7 @@ def ann(full_demo) -> Iterator[httpx.Client]:
 @pytest.fixture
 def bob(full_demo) -> Iterator[httpx.Client]:
     """Known by his token, as a program is."""
-    with httpx.Client(base_url=full_demo, timeout=30) as client:
+    with httpx.Client(base_url=full_demo, timeout=60) as client:
         login = {"username": "bob", "password": "bob-demo"}
         token = client.post("/api/token/", data=login).json()["token"]
         client.headers["Authorization"] = f"Token {token}"

@@ -162,7 +162,7 @@ class TimeoutView(ProgressiveView):
         ]
 
     def slow_operation(self, request: Any) -> Any:
-        time.sleep(0.3)
+        time.sleep(0.6)
 
         return "too late"
 

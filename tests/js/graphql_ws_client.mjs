@@ -19,7 +19,7 @@ const client = createClient({
   webSocketImpl: WebSocket,
   lazy: false,
   keepAlive: 200,
-  retryAttempts: 200,
+  retryAttempts: 2000,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
   // By default it gives up when nobody listens, as while a server restarts.
   shouldRetry: () => true,

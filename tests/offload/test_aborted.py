@@ -85,7 +85,7 @@ def test_a_server_that_ends_ends_the_statements_of_its_streams(server: Server) -
     for reader in readers:
         assert [reader.frame()["type"] for _ in range(2)] == ["start", "part"]
 
-    server.process.stop()
+    server.process.stop(seconds=PATIENCE)
     # It was not killed in the end.
     assert server.process.exit_code in (0, -signal.SIGTERM)
 

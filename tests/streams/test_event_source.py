@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browsing import ARGUMENTS
+from tests.browsing import ARGUMENTS, PATIENCE_MS
 from tests.streams.servers import Server, serving
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 #: Until it gives up, which it only does when it is told to stay away.
 LISTEN = """
@@ -43,9 +43,10 @@ def server() -> Iterator[Server]:
 def page(server: Server, chromium_path: Path) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=ARGUMENTS
+            executable_path=chromium_path, args=ARGUMENTS, timeout=PATIENCE_MS
         )
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(f"http://127.0.0.1:{server.port}/blank/")
 
         yield page
