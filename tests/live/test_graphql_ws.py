@@ -69,7 +69,8 @@ async def graphql_ws(server: Server, **params: Any) -> AsyncIterator[Client]:
         yield client
     finally:
         process.kill()
-        await process.wait()
+        # To the end of its output, too: no pipe of it is left open.
+        await process.communicate()
 
 
 async def test_graphql_ws_connects_subscribes_receives_cancels_and_reconnects() -> None:
