@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 
 __all__ = ("HOST", "PortError", "answers", "free_port", "listen")
 
@@ -33,13 +34,15 @@ def listen(port: int) -> socket.socket:
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment, and that the system gives to nobody else
-    while this process lives: only who asks for it by its number gets it."""
-    listener = listen(0)
-    port = int(listener.getsockname()[1])
-    # Left bound: with SO_REUSEADDR, which servers set as we do, another socket may
-    # listen there all the same.
-    listener.detach()
+    """A port that nobody uses at this moment, and that Linux gives to nobody else while
+    this process lives: only who asks for it by its number gets it."""
+    with listen(0) as listener:
+        port = int(listener.getsockname()[1])
+
+        if sys.platform == "linux":
+            # Left bound: with SO_REUSEADDR, which servers set as we do, another socket
+            # may listen there all the same. (Elsewhere it may not.)
+            listener.detach()
 
     return port
 
