@@ -557,7 +557,9 @@ async def test_real_upload_that_is_too_large_is_answered(server, chunked):
         for _ in range(40):
             yield b"x" * 100_000
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+    url = f"http://127.0.0.1:{server.port}"
+
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         answer = await client.post(
             "/body/", content=body() if chunked else b"x" * 4_000_000
         )
@@ -603,7 +605,10 @@ async def test_real_restart_says_goodbye(server):
 async def test_real_restart_ends_a_stream_over_http(server):
     url = f"http://127.0.0.1:{server.port}/ever/"
 
-    async with httpx.AsyncClient() as client, client.stream("GET", url) as answer:
+    async with (
+        httpx.AsyncClient(timeout=PATIENCE) as client,
+        client.stream("GET", url) as answer,
+    ):
         lines = answer.aiter_lines()
         start = json.loads(await anext(lines))
         server.process.request_stop()

@@ -209,7 +209,7 @@ def visit(context: BrowserContext) -> Iterator[Callable[..., Page]]:
 
 
 def counts(port: int, key: str) -> dict[str, int]:
-    answer = httpx.get(f"http://127.0.0.1:{port}/counts/").json()
+    answer = httpx.get(f"http://127.0.0.1:{port}/counts/", timeout=60).json()
     return {
         name.partition(" ")[2]: count
         for name, count in answer.items()

@@ -107,7 +107,7 @@ async def test_calls_of_one_request_that_follow_each_other_share_one() -> None:
         with offload.running_with(pool.run, request=request):
             tasks.append(asyncio.create_task(offload.run_here(call)))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while pool.statistics().waiting != len(tasks):
             await asyncio.sleep(0)
 
