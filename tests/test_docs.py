@@ -108,7 +108,7 @@ def test_a_script_prints_what_is_shown(
         [NODE, "--input-type=module", "--eval", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -246,7 +246,7 @@ def example_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "DEMO_DB_PATH": str(folder / "demo.sqlite3"), **EXAMPLE},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -280,7 +280,7 @@ def example(tmp_path: Path) -> Iterator[str]:
             cwd=ROOT,
             env=environment,
             capture_output=True,
-            timeout=60,
+            timeout=200,
             check=True,
         )
 
@@ -306,13 +306,16 @@ def test_the_example_is_as_its_schema_says(example: str, tmp_path: Path) -> None
             *(sys.executable, "-m", "schemathesis.cli", "run"),
             *(f"{example}/api/schema/", "--max-time", str(seconds)),
             *("--phases", "coverage,fuzzing", "--warnings", "off"),
+            *("--request-timeout", "60", "--suppress-health-check", "all"),
+            # The same requests in each short run, as many as there is time for.
+            *(() if forms.LONG else ("--seed", "1", "--generation-deterministic")),
             *("--checks", ",".join(SCHEMATHESIS_CHECKS), "--continue-on-failure"),
         ],
         # It keeps what it finds in the folder where it runs.
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=seconds + 120,
+        timeout=seconds + 300,
         check=False,
     )
 
@@ -328,6 +331,7 @@ def test_the_examples_schema_is_valid(example_schema: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("npm_packages")
 def test_typescript_knows_the_frames(example_schema: Path, tmp_path: Path) -> None:
     (tmp_path / "use.ts").write_text(TYPES)
@@ -350,7 +354,7 @@ def test_typescript_knows_the_frames(example_schema: Path, tmp_path: Path) -> No
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
