@@ -479,6 +479,7 @@ async def socket(server, **kwargs):
         f"ws://127.0.0.1:{server.port}/ws/partstream/",
         subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
         open_timeout=PATIENCE,
+        ping_timeout=None,
         **kwargs,
     ) as client:
         await say(client, {"type": "connection_init"})

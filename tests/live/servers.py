@@ -130,6 +130,7 @@ async def socket(server: Server, **options: Any) -> AsyncIterator[Socket]:
         subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
         proxy=None,
         open_timeout=PATIENCE,
+        ping_timeout=None,
         **options,
     ) as client:
         one = Socket(client)
