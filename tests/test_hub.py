@@ -166,6 +166,7 @@ async def test_who_waits_without_a_limit_is_not_ended_by_the_limit_before():
         # The timer of the limit goes off meanwhile; not by itself, which takes long.
         assert mailbox._timer is not None
         mailbox._timer.cancel()
+        mailbox._ends_at = asyncio.get_running_loop().time()
         mailbox._goes_off()
         await asyncio.sleep(0)
         assert not task.done()
