@@ -28,7 +28,7 @@ def proxy(port: int, way: Way) -> Iterator[int]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             headers = {
                 name: value for name, value in self.headers.items() if name != "Host"
             }

@@ -258,7 +258,7 @@ def demo(served_demo: tuple[str, Path]) -> str:
     """Without flights and jobs. Each test leaves none that still runs."""
     url, database = served_demo
 
-    with contextlib.closing(sqlite3.connect(database, timeout=20)) as connection:
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND "
             "(name = 'flights_flight' OR name LIKE 'partstream_job%')"

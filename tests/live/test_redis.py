@@ -106,7 +106,7 @@ async def test_subscribers_of_a_job_hear_again_when_redis_is_back(
         shown = progress.snapshot(await sync_to_async(states.jobs().get)(pk=job.pk))
         heard = asyncio.create_task(client.hears())
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not heard.done():
                 shown["seq"] += 1
                 await published_elsewhere(progress.group_of(job.pk), shown)

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as lazy_text
 
 from django_partstream import cached_for, lazy, offload, safe_call, with_timeout
 from django_partstream.errors import PartTimeoutError, PlanError
+from django_partstream.parts import composing
 from django_partstream.parts.composed import Composed, as_composed, resolve
 from django_partstream.parts.part import Part
 from django_partstream.parts.runner import Scope, resolve_all
@@ -36,8 +37,6 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "timeout": lambda fn: with_timeout(fn, 30),
 }
 IMPATIENT = {**AROUND, "timeout": lambda fn: with_timeout(fn, 0.05)}
-#: So long that a thread has come until then, also on a busy machine.
-LESS_IMPATIENT = {**AROUND, "timeout": lambda fn: with_timeout(fn, 0.4)}
 ORDERS = [*itertools.permutations(AROUND)]
 
 
@@ -61,11 +60,33 @@ async def part_of(fn: Any, **options: Any) -> Any:
     return orjson.loads(orjson.dumps(resolved.data))
 
 
+class Limits:
+    """In place of the clock for `with_timeout`: the time is over when the work that it
+    is for has begun, however long that took."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits: list[asyncio.Timeout] = []
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        self._limits.append(asyncio.timeout(60))
+
+        return self._limits[-1]
+
+    def end(self) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._limits[-1].reschedule(self._loop.time())
+
+
 class Work:
     """A function that succeeds, raises or takes too long, and counts its calls."""
 
-    def __init__(self, outcome: str) -> None:
+    def __init__(self, outcome: str, limits: Limits) -> None:
         self.outcome = outcome
+        self.limits = limits
         self.calls = 0
         self.may_end = threading.Event()
         #: Tells this one's cache entries from those of others.
@@ -76,6 +97,7 @@ class Work:
             self.calls += 1
 
             if self.outcome == "slow":
+                self.limits.end()
                 self.may_end.wait(60)
 
             if self.outcome == "fails":
@@ -90,6 +112,7 @@ class Work:
             self.calls += 1
 
             if self.outcome == "slow":
+                self.limits.end()
                 await asyncio.sleep(60)
 
             if self.outcome == "fails":
@@ -123,20 +146,18 @@ def expected(order: tuple[str, ...], outcome: str) -> tuple[Any, Any, int]:
 @pytest.mark.parametrize("kind", ["sync", "asynchronous"])
 @pytest.mark.parametrize("outcome", ["succeeds", "fails", "slow"])
 async def test_all_three_compose_in_any_order(
-    order: tuple[str, ...], kind: str, outcome: str
+    order: tuple[str, ...], kind: str, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = Work(outcome)
+    limits = Limits()
+    monkeypatch.setattr(composing, "asyncio", limits)
+    work = Work(outcome, limits)
     WORKS[work.name] = getattr(work, kind)()
     # By name, for no key could tell the work with its lock from another's.
     called = call_named if kind == "sync" else await_named
     fn: Any = functools.partial(called, work.name)
 
-    # What is quick has time enough on any machine.
-    impatient = LESS_IMPATIENT if kind == "sync" else IMPATIENT
-    around = impatient if outcome == "slow" else AROUND
-
     for name in reversed(order):
-        fn = around[name](fn)
+        fn = AROUND[name](fn)
 
     first = await part_of(fn)
     second = await part_of(fn)

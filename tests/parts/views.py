@@ -76,7 +76,7 @@ class Six(ProgressiveView):
     chunk_size = 6
 
     def get_parts(self) -> Any:
-        barrier = threading.Barrier(6, timeout=20)
+        barrier = threading.Barrier(6, timeout=60)
 
         def meet() -> int:
             return barrier.wait()
