@@ -38,5 +38,5 @@ def test_a_large_upload_takes_as_much_memory_as_a_small_one(
     )
 
     assert done.returncode == 0, done.stderr
-    # The short form is held to less, or it would show nothing.
-    assert int(done.stdout) < count(12, 64) * MIB
+    # The short form is held to less, or it would show nothing: it grows by one or two.
+    assert int(done.stdout) < count(6, 64) * MIB
