@@ -12,7 +12,7 @@ help:
 	@echo "make test-long   the same with coverage and the long form of slow suites (an hour)"
 	@echo "make chaos       kill jobs' workers for an hour; SEED=… repeats a run"
 	@echo "make bench       measure everything, write benchmarks/README.md"
-	@echo "make bench-quick measure less, in two to three minutes, and print it"
+	@echo "make bench-quick measure less, in two minutes, and print it"
 	@echo "make docs        the documentation as pages, in docs/_build"
 	@echo "make check-wheel build the package, install it elsewhere, do the tutorials with it"
 	@echo "make matrix      the tests on each Python and Django that there is"

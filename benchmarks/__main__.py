@@ -1,7 +1,7 @@
 """`make bench`: measure, say what was measured, write results, plots and the page.
 
-    python -m benchmarks                    everything, twenty minutes or so
-    python -m benchmarks --quick            less of everything, two to three minutes
+    python -m benchmarks                    everything, a quarter of an hour
+    python -m benchmarks --quick            less of everything, two minutes
     python -m benchmarks --only fan-out     these alone
     python -m benchmarks --only bulk --statements
                                             and what PostgreSQL was asked by our takes
@@ -61,11 +61,11 @@ BENCHMARKS = {
     "job-latency": Benchmark("job_latency", "What others notice of a job", 45, 12),
     "first-frame": Benchmark("first_frame", "The first frame", 18, 4),
     "crowd": Benchmark("crowd", "The first frame when many ask at once", 30, 0),
-    "six-parts": Benchmark("six_parts", "Six slow parts", 30, 15),
+    "six-parts": Benchmark("six_parts", "Six slow parts", 30, 8),
     "browser": Benchmark("browser", "In the browser", 20, 10),
     "items": Benchmark("items", "Streamed items", 12, 4),
     "parts": Benchmark("parts", "Parts that do nothing", 12, 4),
-    "idle": Benchmark("idle", "Idle streams", 25, 6),
+    "idle": Benchmark("idle", "Idle streams", 25, 4),
     "fan-out": Benchmark("fanout", "Fan-out", 50, 10),
 }
 #: Measured by none of them, but out of what they gave.

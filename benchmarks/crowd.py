@@ -78,7 +78,7 @@ def measure(scale: Scale) -> Iterator[Figure]:
                 for name, (_, server, path, accept) in TAKES.items()
             }
 
-            for name, firsts in alternate(takes, rounds=min(scale.rounds, 5)):
+            for name, firsts in alternate(takes, rounds=min(scale.rounds, 3)):
                 middle.setdefault((size, name), []).append(_share(firsts, 0.5))
                 late.setdefault((size, name), []).append(_share(firsts, 0.99))
 

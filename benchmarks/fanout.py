@@ -94,7 +94,7 @@ TOPIC = Followed(
 
 def measure(scale: Scale) -> Iterator[Figure]:
     with _servers(scale) as running:
-        for followed in (JOB, TOPIC):
+        for followed in (JOB, TOPIC) if scale.is_whole else (JOB,):
             yield from _of(followed, running, scale)
 
 

@@ -40,8 +40,8 @@ NOTE = (
 
 def measure(scale: Scale) -> Iterator[Figure]:
     is_whole = scale.size == 1
-    # The million is for the whole form.
-    sizes = [scale.count(size) for size in (SIZES if is_whole else SIZES[:-1])]
+    # The year and the million are for the whole form.
+    sizes = [scale.count(size) for size in (SIZES if is_whole else SIZES[:-2])]
     seconds: dict[tuple[int, str], list[float]] = defaultdict(list)
     memory: dict[tuple[int, str], list[float]] = defaultdict(list)
 

@@ -109,8 +109,9 @@ def measure(scale: Scale) -> Iterator[Figure]:
             takes = {name: meters[name](take) for name, take in takes.items()}
             yield from _figures(kind, takes, kinds, meters, scale, database)
 
-        with slow_link(server.port, round_trip=ROUND_TRIP) as far:
-            yield _far(far, scale)
+        if scale.is_whole:
+            with slow_link(server.port, round_trip=ROUND_TRIP) as far:
+                yield _far(far, scale)
 
 
 def _far(port: int, scale: Scale) -> Figure:
