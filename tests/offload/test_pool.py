@@ -86,15 +86,21 @@ async def test_what_a_call_sets_ends_with_it() -> None:
 async def test_quick_calls_of_the_same_moment_share_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A busy machine may take the thread away in the midst of a millisecond.
+    # A moment in which no other thread gets a turn, whatever the machine does beside.
     monkeypatch.setattr(pool_module, "SHARE_SECONDS", 60.0)
     pool = offload.Pool(6, name="test")
+    # There is one that waits; to start it, others would get a turn.
+    await pool.run(int)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60.0)
 
-    for _ in range(50):
-        calls = [pool.run(threading.get_ident) for _ in range(6)]
-        assert len(set(await asyncio.gather(*calls))) == 1
-
-    pool.close()
+    try:
+        for _ in range(50):
+            calls = [pool.run(threading.get_ident) for _ in range(6)]
+            assert len(set(await asyncio.gather(*calls))) == 1
+    finally:
+        sys.setswitchinterval(interval)
+        pool.close()
 
 
 async def test_a_slow_call_holds_none_of_the_same_moment_back(
