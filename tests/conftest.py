@@ -29,16 +29,11 @@ NEEDS = {
 }
 
 # The same inputs each time: who changes a line must not pay for the luck of another.
-# New ones are for the long form, and for `--hypothesis-profile=default`.
-hypothesis.settings.register_profile("short", derandomize=True)
-
-if not forms.LONG:
-    hypothesis.settings.load_profile("short")
-
-# How long a machine takes says nothing of what is tested.
+# New ones are for the long form, and for `--hypothesis-profile=default`. How long a
+# machine takes says nothing of what is tested.
 hypothesis.settings.register_profile(
     "calm",
-    hypothesis.settings.default,
+    derandomize=not forms.LONG,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )

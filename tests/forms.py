@@ -1,4 +1,5 @@
-"""The short form of slow suites, for `make test`; the long one for `make test-long`."""
+"""The short form of slow suites, for `make test`; the long one for `make test-long`;
+and how patient both are."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONG = os.environ.get("PARTSTREAM_LONG") == "1"
+
+#: How many seconds anything may take on a busy machine; nothing waits for them to pass.
+PATIENCE = 60.0
 
 
 def count(short: int, long: int) -> int:

@@ -7,13 +7,12 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.forms import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 __all__ = ("Client", "connect")
-
-#: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 60.0
 
 
 class Client:

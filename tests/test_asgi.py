@@ -21,11 +21,10 @@ from asgi_example import ports
 from asgi_example.processes import Process, Site
 from django_partstream import asgi
 from django_partstream.transports import shutdown
+from tests.forms import PATIENCE
 from tests.socket_client import connect
 
 ROOT = Path(__file__).resolve().parent.parent
-#: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)

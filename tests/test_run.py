@@ -41,7 +41,7 @@ def run(
     directory: Path, text: str, *, is_pytest: bool = True, tries: int = 2
 ) -> tuple[int, str, str]:
     (directory / "test_it.py").write_text(text)
-    (directory / "pytest.ini").write_text("[pytest]\naddopts = -p no:django\n")
+    (directory / "pytest.ini").write_text("[pytest]\n")
     notes = directory / "notes"
     notes.touch()
     command = [sys.executable, "-m", "pytest", f"--rootdir={directory}", "-c"]

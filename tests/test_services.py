@@ -352,7 +352,10 @@ def test_a_free_port_is_told_where_the_next_one_is_taken_too() -> None:
     assert refused.value.free > port + 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it may be")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="only Linux lets a server listen where another socket is bound",
+)
 def test_port_that_is_given_is_given_to_nobody_else() -> None:
     port = ports.free_port()
 

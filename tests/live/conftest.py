@@ -10,8 +10,8 @@ import pytest
 from django_partstream import hub
 from django_partstream.asgi import get_application
 from django_partstream.live import changes
+from tests.forms import PATIENCE
 from tests.live import views
-from tests.live.http_client import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,13 +16,12 @@ import websockets
 
 from asgi_example import ports
 from asgi_example.processes import Process, Site
+from tests.forms import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,9 @@ from django_partstream.asgi import get_application
 from tests import documents, documents_site
 from tests.app.models import Customer, Order
 from tests.documents import Block
+from tests.forms import PATIENCE
 from tests.live.http_client import opened
-from tests.live.servers import PATIENCE, serving
+from tests.live.servers import serving
 from tests.npm import NODE, PACKAGES
 
 DOCUMENT = "docs/live.md"

@@ -12,7 +12,8 @@ from typing import Any
 import playwright
 import pytest
 
-from tests.live.servers import PATIENCE, Server, serving
+from tests.forms import PATIENCE
+from tests.live.servers import Server, serving
 
 NODE = Path(playwright.__file__).parent / "driver" / "node"
 SCRIPT = Path(__file__).resolve().parent.parent / "js" / "graphql_ws_client.mjs"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.servers import PATIENCE, Server, serving, socket
+from tests.forms import PATIENCE
+from tests.live.servers import Server, serving, socket
 
 CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"

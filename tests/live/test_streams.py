@@ -15,8 +15,9 @@ from django.test import Client
 from django_partstream import apublish, hub
 from django_partstream.live import changes, following
 from django_partstream.transports import shutdown
+from tests.forms import PATIENCE
 from tests.live import views
-from tests.live.http_client import PATIENCE, opened
+from tests.live.http_client import opened
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

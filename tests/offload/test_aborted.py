@@ -19,10 +19,10 @@ from django.db import connections
 from asgi_example import ports
 from asgi_example.processes import Site
 from django_partstream.transports.lent_threads import MOST_IDLE
-from tests.forms import count
+from tests.forms import PATIENCE, count
 from tests.offload.databases import open_connections
 from tests.settings import TEST_DATABASE
-from tests.streams.servers import PATIENCE, Reader, Server
+from tests.streams.servers import Reader, Server
 
 THREADS = 4
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -20,10 +20,9 @@ from rest_framework import serializers
 
 from django_partstream import lazy, offload
 from tests.app.models import Account, Contract
+from tests.forms import PATIENCE
 from tests.parts.merging import merge
 from tests.parts.streams import all_frames, frames_of, opened
-
-PATIENCE = 60.0
 
 
 class ContractSerializer(serializers.ModelSerializer[Contract]):

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asgi_example import ports
 from asgi_example.processes import Process, Site
+from tests.forms import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: How long anything may take here; nothing waits for it to pass.
-PATIENCE = 60.0
 
 ASGI = "tests.streams.application:application"
 WSGI = "tests.streams.application:wsgi"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from django_partstream.transports.lent_threads import MOST_IDLE
-from tests.forms import count
+from tests.forms import PATIENCE, count
 from tests.streams import views
-from tests.streams.servers import PATIENCE, Reader, Server, serving
+from tests.streams.servers import Reader, Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -83,9 +83,7 @@ def columnar(rows: Sequence[Any]) -> Columnar | None:
     if {*map(type, rows)} != {dict} or len({*map(tuple, rows)}) != 1 or not rows[0]:
         return None
 
-    columns = transposed(rows)
-
-    return None if columns is None else Columnar(columns, len(rows))
+    return Columnar(_columns(rows), len(rows))
 
 
 def transposed(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]] | None:
@@ -94,9 +92,13 @@ def transposed(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]] | None:
         return None
 
     try:
-        return {name: [*map(itemgetter(name), rows)] for name in rows[0]}
+        return _columns(rows)
     except KeyError:
         return None
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [*map(itemgetter(name), rows)] for name in rows[0]}
 
 
 def members(rows: Sequence[Any], name: str) -> list[Any]:
